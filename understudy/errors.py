@@ -1,0 +1,164 @@
+"""Every error Understudy raises, in one tree.
+
+::
+
+    UnderstudyError
+    |-- SettingsError                 the environment is wrong (every mistake at once)
+    |-- EmbeddedServerError           the development server cannot be started or kept
+    |-- DeclarationError              an actor is declared wrongly (also a TypeError: raised at import)
+    |-- SerializationError            a value cannot travel (also a TypeError: raised in the caller)
+    |-- DecodeError                   bytes from the server are not what Understudy wrote
+    |-- ServerUnavailable             the server cannot be asked: nothing was decided
+    |   `-- GuardUnavailable          ... and so the actor did not run (it fails closed)
+    |-- TaskError                     what a reader of results meets
+    |   |-- ResultTimeout             waited, not ready (also a TimeoutError)
+    |   |-- RemoteError               stand-in for an exception class the reader cannot import
+    |   |-- TimeLimitExceeded         the body was stopped at its time limit
+    |   |-- MaxRetriesExceeded        the body asked for one more run than its policy allows
+    |   |-- Revoked                   the message was revoked: it did not run, or was stopped
+    |   |-- DuplicateRunning          a twin with the same idempotency key runs, and the actor said "fail"
+    |   |-- InDoubt                   the process died between work and commit, and the actor said "skip"
+    |   `-- ResultTooLarge            the result is above the limit
+    |-- HookFailed                    a middleware hook raised, so the outcome does not count
+    |-- MessageTooLarge               the encoded message is above the limit (raised in the sender)
+    |-- UnknownActor                  no such actor is registered here
+    |-- HandBack                      control flow: give the message back, burn no attempt
+    `-- LeaseLost                     this worker no longer holds the message: stop, record nothing
+
+Each message says what happened and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dramatiq
+from dramatiq.middleware import MiddlewareError
+
+
+class UnderstudyError(Exception):
+    """Base of everything below."""
+
+
+class SettingsError(UnderstudyError):
+    """One or more settings are wrong. ``problems`` lists each with its name and what to write instead."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = list(problems)
+        noun = "setting is" if len(self.problems) == 1 else "settings are"
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{len(self.problems)} {noun} wrong:\n{lines}")
+
+
+class EmbeddedServerError(UnderstudyError):
+    """The embedded server could not be started or kept. The message carries the end of its log."""
+
+
+class DeclarationError(UnderstudyError, TypeError):
+    """An actor's declaration is wrong: an unknown option, an impossible combination. Raised at import."""
+
+
+class SerializationError(UnderstudyError, TypeError):
+    """A value cannot travel in a message or a result. ``path`` says where it stands."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class DecodeError(UnderstudyError):
+    """Bytes read from the server are not what Understudy writes."""
+
+
+class ServerUnavailable(UnderstudyError):
+    """The server could not be asked, so nothing was decided. Check that it runs: ``understudy doctor``."""
+
+
+class GuardUnavailable(MiddlewareError, ServerUnavailable):
+    """A guard could not ask the server, so the actor did not run; the message waits and is tried again.
+
+    A ``MiddlewareError``, because Dramatiq swallows every other exception of a ``before_*`` hook and runs
+    the actor all the same (``Broker.emit_before``).
+    """
+
+
+class TaskError(UnderstudyError):
+    """Base of what a reader of results meets."""
+
+
+class ResultTimeout(TaskError, TimeoutError):
+    """The wait is over and the message is not ready; it goes on all the same, and a later ``get`` works."""
+
+
+class RemoteError(TaskError):
+    """Stands in for an exception whose class this process cannot rebuild (S07, S08).
+
+    Attributes: ``type_name`` (the class's full name), ``exc_args`` (what survived of its arguments).
+    """
+
+    def __init__(self, type_name: str, message: str, exc_args: tuple[Any, ...] = ()) -> None:
+        self.type_name = type_name
+        self.message = message
+        self.exc_args = exc_args
+        super().__init__(type_name, message)
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}"
+
+
+class TimeLimitExceeded(TaskError):
+    """The body was stopped at its time limit (T01, T03), as a reader of results meets it.
+
+    What is raised *in* the body is ``dramatiq.middleware.TimeLimitExceeded``, a ``BaseException``: it would get
+    past a reader's ``except Exception``.
+    """
+
+
+class MaxRetriesExceeded(TaskError):
+    """The body raised ``dramatiq.Retry`` with nothing behind it, and its policy allows no further run (R02)."""
+
+
+class Revoked(TaskError):
+    """The message was revoked: it did not run, or was stopped. Celery's ``TaskRevokedError``."""
+
+
+class DuplicateRunning(TaskError):
+    """A message with the same idempotency key is being worked on, and the actor says ``on_running="fail"``."""
+
+
+class InDoubt(TaskError):
+    """The process died after the body had begun, and the actor says that such work is not repeated."""
+
+
+class ResultTooLarge(TaskError):
+    """The result is larger than ``UNDERSTUDY_MAX_RESULT_SIZE`` allows. Store it elsewhere, return its name."""
+
+
+class HookFailed(MiddlewareError, UnderstudyError):
+    """A middleware hook raised. What the execution would have led to is void; the message names the hook."""
+
+
+class MessageTooLarge(UnderstudyError, ValueError):
+    """The encoded message is above ``UNDERSTUDY_MAX_MESSAGE_SIZE``; nothing was sent."""
+
+
+class UnknownActor(UnderstudyError, LookupError):
+    """No actor of this name is registered in this process."""
+
+
+class HandBack(MiddlewareError, dramatiq.Retry, UnderstudyError):
+    """Control flow: this message is not for now. It goes back to its queue and no attempt is burned.
+
+    A ``dramatiq.Retry`` as well, because that is what Dramatiq's worker does not log as an error.
+    ``delay`` is in seconds from now.
+    """
+
+    def __init__(self, reason: str, *, delay: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = self.message = reason
+        self.delay: float = delay  # type: ignore[assignment]  # seconds here, milliseconds in dramatiq.Retry
+
+
+class LeaseLost(UnderstudyError):
+    """This worker no longer holds the message. The body must stop; nothing it does now is recorded."""

@@ -1,0 +1,172 @@
+"""The engine's settings. ``load(Settings)`` is the only door: every mistake is reported at once.
+
+Another package adds a class of its own and loads both together::
+
+    class SmtpSettings(EnvSettings):
+        model_config = SettingsConfigDict(env_prefix="SMTP_")
+        port: Annotated[int, Field(ge=1, le=65535, description="Port of the mail server.")] = 25
+
+    settings, smtp = load(Settings, SmtpSettings)
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import SettingsConfigDict
+
+from .env import Bytes, CommaSeparated, Env, EnvSettings, RedisUrl, Seconds, SettingInfo, describe, load
+from .urls import check_redis_url, mask_url
+
+__all__ = [
+    "Bytes",
+    "CommaSeparated",
+    "Env",
+    "EnvSettings",
+    "RedisUrl",
+    "Seconds",
+    "SettingInfo",
+    "Settings",
+    "describe",
+    "load",
+    "mask_url",
+    "project_dir",
+]
+
+MIB = 1024 * 1024
+DAY = 86400.0
+
+
+def project_dir(start: Path | None = None) -> Path:
+    """The nearest directory at or above ``start`` (default: the working directory) that holds a
+    ``pyproject.toml`` or ``.git``; ``start`` itself when there is none."""
+    here = (start if start is not None else Path.cwd()).resolve()
+    for candidate in (here, *here.parents):
+        if (candidate / "pyproject.toml").exists() or (candidate / ".git").exists():
+            return candidate
+    return here
+
+
+def _default_data_dir() -> Path:
+    return project_dir() / ".understudy"
+
+
+def _upper(value: object) -> object:
+    return value.strip().upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _check_broker_url(value: str) -> str:
+    value = value.strip()
+    if value == "stub://":
+        return value
+    try:
+        return check_redis_url(value)
+    except ValueError as error:
+        raise ValueError(str(error).replace("redis://, ", "stub://, redis://, ", 1)) from None
+
+
+def _check_modules(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("names no module")
+    for name in value:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"holds {name!r}, which is not a module's name")
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    return Path(os.path.abspath(value.expanduser()))
+
+
+class Settings(EnvSettings):
+    """What the engine needs to know. Durations are floats of seconds, sizes ints of bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="UNDERSTUDY_")
+    owned_prefix = "UNDERSTUDY_"
+
+    redis_url: Annotated[
+        RedisUrl | None,
+        Env("REDIS_URL"),
+        Field(description="The Redis or Valkey server. Not set: an embedded server of this checkout."),
+    ] = None
+    broker_url: Annotated[
+        Annotated[str, AfterValidator(_check_broker_url)] | None,
+        Env("BROKER_URL", expects="stub:// (unit tests, in memory) or a URL as in REDIS_URL"),
+        Field(description="Where messages travel. Not set: as REDIS_URL. stub:// is the unit-test broker."),
+    ] = None
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        BeforeValidator(_upper),
+        Env("LOG_LEVEL"),
+        Field(description="The least severe log line that is written."),
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["console", "json"],
+        BeforeValidator(_lower),
+        Env("LOG_FORMAT"),
+        Field(description="Log lines for people (console) or for machines (json)."),
+    ] = "console"
+    namespace: Annotated[
+        str,
+        Env(expects="letters, digits, '_', '.' and '-' only"),
+        Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100, description="Every key on the server begins so."),
+    ] = "understudy"
+    data_dir: Annotated[
+        Path,
+        AfterValidator(_absolute),
+        Env(expects="a directory"),
+        Field(description="Where the embedded server keeps its data. Default: .understudy in the project."),
+    ] = Field(default_factory=_default_data_dir)
+    modules: Annotated[
+        CommaSeparated,
+        AfterValidator(_check_modules),
+        Env(expects="names of importable modules, separated by commas"),
+        Field(description="What a worker imports to know its actors."),
+    ] = ("tasks", "workflows")
+    result_ttl: Annotated[
+        Seconds, Field(ge=1, le=3650 * DAY, description="How long states and results stay readable.")
+    ] = DAY
+    max_result_size: Annotated[
+        Bytes, Field(ge=1024, le=512 * MIB, description="The largest encoded result that is stored.")
+    ] = 10 * MIB
+    max_message_size: Annotated[
+        Bytes, Field(ge=1024, le=512 * MIB, description="The largest encoded message that is sent.")
+    ] = 128 * MIB
+    processes: Annotated[int, Field(ge=1, le=1024, description="Processes of a worker.")] = 2
+    threads: Annotated[int, Field(ge=1, le=1024, description="Threads of each worker process.")] = 8
+    shutdown_timeout: Annotated[
+        Seconds, Field(ge=0, le=DAY, description="How long running work may go on after SIGTERM.")
+    ] = 30.0
+    heartbeat_timeout: Annotated[
+        Seconds, Field(ge=0.5, le=3600, description="A worker silent for this long is taken for dead.")
+    ] = 5.0
+    progress_interval: Annotated[
+        Seconds, Field(ge=0, le=3600, description="The least time between two written progress updates.")
+    ] = 0.1
+    unknown_actor_grace: Annotated[
+        Seconds,
+        Field(ge=0, le=30 * DAY, description="How long a message waits for a worker that knows its actor."),
+    ] = 300.0
+    default_time_limit: Annotated[
+        Seconds, Field(ge=0.1, le=30 * DAY, description="Time limit of an actor that names none.")
+    ] = 600.0
+
+    @property
+    def is_stub(self) -> bool:
+        """Whether messages travel in memory only (``BROKER_URL=stub://``)."""
+        return self.broker_url == "stub://"
+
+    @property
+    def server_url(self) -> str | None:
+        """The server that keeps messages and records: REDIS_URL, else a BROKER_URL that is a server, else
+        None, which means the embedded server."""
+        if self.redis_url is not None:
+            return self.redis_url
+        return None if self.is_stub else self.broker_url
