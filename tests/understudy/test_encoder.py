@@ -1,0 +1,43 @@
+"""Messages as they travel."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dramatiq
+import pytest
+from dramatiq import Message
+
+from understudy.encoder import MessageEncoder
+from understudy.errors import DecodeError, SerializationError
+
+FIELDS: dict[str, Any] = {
+    "queue_name": "email",
+    "actor_name": "send",
+    "args": [datetime(2026, 3, 1, tzinfo=UTC), {"$": "not a tag"}],
+    "kwargs": {"blob": b"\x00\xff"},
+    "options": {"retries": 1},
+    "message_id": "a",
+    "message_timestamp": 1_772_366_400_000,
+}
+
+
+def test_a_message_comes_back_as_it_was() -> None:
+    encoder = MessageEncoder()
+    assert encoder.decode(encoder.encode(FIELDS)) == FIELDS
+
+
+def test_a_refused_value_is_named_by_its_place_in_the_message() -> None:
+    with pytest.raises(SerializationError, match=r"^kwargs\['who'\]\[0\]: is a set, which cannot travel"):
+        MessageEncoder().encode({**FIELDS, "kwargs": {"who": [set()]}})
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"1", b"\xff", b'"text"', b"null"])
+def test_bytes_that_are_no_message_are_a_decode_error(data: bytes) -> None:
+    with pytest.raises(DecodeError):
+        MessageEncoder().decode(data)
+
+
+def test_it_is_dramatiqs_encoder_once_a_broker_is_installed() -> None:
+    message: Message[Any] = Message(queue_name="q", actor_name="a", args=(b"1",), kwargs={}, options={})
+    assert isinstance(dramatiq.get_encoder(), MessageEncoder)
+    assert Message.decode(message.encode()) == message

@@ -1,0 +1,230 @@
+"""The options of an actor: frozen values, checked when the actor is declared.
+
+One rule finds an option's value, in ``lookup``: message, then actor, then default; absence is a sentinel, so
+that ``0``, ``None`` and ``False`` are values like any other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import random
+import re
+import string
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from .durations import Duration, to_seconds
+from .errors import DeclarationError
+
+Jitter = Literal["none", "full", "equal"]
+OnRunning = Literal["wait", "skip", "fail"]
+OnDoubt = Literal["repeat", "skip"]
+ExceptionTypes = tuple[type[BaseException], ...]
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+#: Where a placeholder goes from a name to an attribute or an index of it.
+_NAME_PARTS = re.compile(r"[.\[]")
+#: Says that an option was not given at all.
+MISSING: Final = _Missing()
+
+
+def lookup(name: str, message: Mapping[str, Any], actor: Mapping[str, Any], default: Any) -> Any:
+    """The value of option ``name``: the message's, else the actor's, else ``default``."""
+    for source in (message, actor):
+        value = source.get(name, MISSING)
+        if value is not MISSING:
+            return value
+    return default
+
+
+def choose(value: str, allowed: Iterable[str], *, field: str) -> None:
+    """Raise ``DeclarationError`` with a suggestion unless ``value`` is one of ``allowed``."""
+    names = list(allowed)
+    if value not in names:
+        raise DeclarationError(f"{field} is one of {', '.join(names)}, not {value!r}{did_you_mean(value, names)}")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty text."""
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _exception_types(value: object, *, field: str) -> ExceptionTypes:
+    kinds = value if isinstance(value, tuple) else (value,)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise DeclarationError(f"{field} takes exception classes, not {kind!r}")
+    return kinds
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Which failures run again, how often, and how long they wait before.
+
+    Nothing is retried unless an actor names a policy (R04). With one, the first run is followed by at most
+    ``max_retries`` more (R01); ``None`` is without bound (R05), ``0`` is none (R06). The n-th wait is
+    ``backoff * factor ** n``, at most ``maximum`` (R10, R11); with ``jitter="full"`` a random share of it
+    (zero is possible, R12), with ``"equal"`` half of it and a random share of the other half.
+
+    Args:
+      max_retries: how many times after the first run, or None.
+      on: the exceptions to retry, as classes or as a function that says so of one; others fail at once (R08).
+      never_on: exceptions that are not retried although ``on`` covers them (R09).
+      backoff: the first wait, a timedelta or seconds.
+      factor: what each wait is multiplied by to give the next; 1 makes them equal.
+      maximum: no wait is longer (before jitter, which only shortens).
+      jitter: ``"none"``, ``"full"`` or ``"equal"``.
+
+    Raises:
+      DeclarationError: names the field that is wrong.
+    """
+
+    max_retries: int | None = 3
+    _: KW_ONLY
+    on: ExceptionTypes | type[BaseException] | Callable[[BaseException], bool] = (Exception,)
+    never_on: ExceptionTypes | type[BaseException] = ()
+    backoff: Duration = 1.0
+    factor: float = 2.0
+    maximum: Duration = timedelta(minutes=10)
+    jitter: Jitter = "full"
+
+    def __post_init__(self) -> None:
+        retries = self.max_retries
+        if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or retries < 0):
+            raise DeclarationError(f"Retry.max_retries is a whole number from 0, or None, not {retries!r}")
+        if isinstance(self.on, type | tuple) or not callable(self.on):
+            object.__setattr__(self, "on", _exception_types(self.on, field="Retry.on"))
+        object.__setattr__(self, "never_on", _exception_types(self.never_on, field="Retry.never_on"))
+        first = to_seconds(self.backoff, field="Retry.backoff", allow_zero=True)
+        if to_seconds(self.maximum, field="Retry.maximum", allow_zero=True) < first:
+            raise DeclarationError("Retry.maximum is shorter than Retry.backoff; make it at least as long")
+        if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 <= self.factor < math.inf:
+            raise DeclarationError(f"Retry.factor is a number from 1, not {self.factor!r}")
+        choose(self.jitter, ("none", "full", "equal"), field="Retry.jitter")
+
+    def covers(self, exception: BaseException) -> bool:
+        """Whether this kind of failure is retried at all."""
+        if isinstance(exception, self.never_on):
+            return False
+        return isinstance(exception, self.on) if isinstance(self.on, type | tuple) else self.on(exception)
+
+    def allows(self, retries: int) -> bool:
+        """Whether one more run is allowed after ``retries`` retries."""
+        return self.max_retries is None or retries < self.max_retries
+
+    def delay(self, retries: int, rng: Callable[[], float] = random.random) -> float:
+        """Seconds to wait before retry number ``retries`` (counted from 0). ``rng`` gives 0 <= x < 1."""
+        maximum = to_seconds(self.maximum, field="Retry.maximum", allow_zero=True)
+        first = to_seconds(self.backoff, field="Retry.backoff", allow_zero=True)
+        try:
+            wait = min(first * float(self.factor) ** retries, maximum)
+        except OverflowError:
+            wait = maximum if first else 0.0
+        if self.jitter == "full":
+            return wait * rng()
+        if self.jitter == "equal":
+            return wait / 2 + wait / 2 * rng()
+        return wait
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """At most one outcome per key within ``ttl``, and at most one live holder that runs the body (P3).
+
+    Args:
+      ttl: how long the outcome is remembered after it was committed; a timedelta or seconds.
+      key: a template over the actor's arguments (``"welcome:{user_id}"``); the message's id when None.
+        ``send_with_options(idempotency_key=...)`` overrides it. Keys of different actors never meet.
+      on_running: what a duplicate does while its twin runs: ``"wait"`` (it goes back to the queue and gets
+        the stored result later), ``"skip"`` (it is REVOKED) or ``"fail"`` (FAILURE).
+      on_doubt: when a process died while running the body, ``"repeat"`` runs it again and ``"skip"`` fails
+        the message as in doubt.
+
+    Raises:
+      DeclarationError: names the field that is wrong.
+    """
+
+    ttl: Duration = timedelta(days=1)
+    _: KW_ONLY
+    key: str | None = None
+    on_running: OnRunning = "wait"
+    on_doubt: OnDoubt = "repeat"
+
+    def __post_init__(self) -> None:
+        to_seconds(self.ttl, field="Idempotency.ttl")
+        choose(self.on_running, ("wait", "skip", "fail"), field="Idempotency.on_running")
+        choose(self.on_doubt, ("repeat", "skip"), field="Idempotency.on_doubt")
+        if self.key is None:
+            return
+        if not isinstance(self.key, str):
+            raise DeclarationError(f"Idempotency.key is a text, not {type(self.key).__name__}")
+        if not self.placeholders:
+            raise DeclarationError(
+                f"Idempotency.key {self.key!r} names no argument, so every message would be a duplicate; "
+                "write for example 'welcome:{user_id}'"
+            )
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The argument names that the key template uses."""
+        return frozenset() if self.key is None else frozenset(_placeholders(self.key))
+
+    def render(self, arguments: Mapping[str, Any]) -> str:
+        """The key of a message with these ``arguments`` (name -> value). Needs a ``key``.
+
+        Raises:
+          ValueError: the template does not fit the arguments, or they give an empty text.
+        """
+        try:
+            key = (self.key or "").format_map(arguments)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            text = f"{type(error).__name__}: {error}"
+            raise ValueError(f"idempotency key {self.key!r} does not fit the arguments: {text}") from error
+        if not key:
+            raise ValueError(f"idempotency key {self.key!r} is empty for these arguments")
+        return key
+
+
+def _placeholders(template: str) -> Iterable[str]:
+    """The names that ``template`` begins its placeholders with; whatever it may not hold is refused."""
+    what = f"Idempotency.key {template!r}"
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise DeclarationError(f"{what} is not a template: {error}") from None
+    for _, name, spec, _ in parts:
+        if name is None:
+            continue
+        head = _NAME_PARTS.split(name)[0]
+        if not head.isidentifier():
+            raise DeclarationError(f"{what} has the placeholder {{{name}}}; name an argument, as in {{user_id}}")
+        if "._" in name:
+            # What stands behind an underscore is not a value of the argument: {user.__class__.__init__...}
+            raise DeclarationError(f"{what} reaches into {{{name}}}; attributes that begin with _ are not allowed")
+        if spec and "{" in spec:
+            raise DeclarationError(f"{what} has a placeholder within a placeholder")
+        yield head
+
+
+@dataclass(frozen=True)
+class ActorOptions:
+    """All that an actor declares, after checking. ``time_limit`` and the like are in seconds."""
+
+    retry: Retry | None = None
+    idempotency: Idempotency | None = None
+    time_limit: float | None = None
+    result_ttl: float | None = None
+    expected_duration: float | None = None
+    track_started: bool = True
+    ignore_result: bool = False
+    pure: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,235 @@
+"""What is recorded of messages: one hash each, read by id alone, with Celery's states (S01-S09).
+
+Fields of a record: ``v`` schema version, ``state``, ``actor``, ``queue``, ``worker``, ``holder`` (the delivery
+token), ``settled`` (the token whose outcome was committed last), ``started_at`` ``done_at`` ``expires_at``
+``next_run`` (milliseconds), ``retries``, ``info`` (progress), ``result``, ``exception``, ``traceback``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from . import serialization
+from .durations import to_millis
+from .errors import DecodeError
+from .outcome import Outcome
+from .states import State
+from .storage.client import Storage
+
+Settled = Literal["committed", "again", "lost", "unclaimed"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the server holds of one message. ``timestamps`` are seconds since the epoch."""
+
+    state: State = State.PENDING
+    fields: dict[str, bytes] = field(default_factory=dict)
+
+    def text(self, name: str) -> str | None:
+        """Field ``name`` as text, or None."""
+        value = self.fields.get(name)
+        return None if value is None else value.decode()
+
+    def seconds(self, name: str) -> float | None:
+        """Field ``name``, a time, in seconds since the epoch, or None."""
+        value = self.fields.get(name)
+        return None if value is None else float(value) / 1000
+
+    def value(self, name: str) -> Any:
+        """Field ``name`` decoded, or None."""
+        data = self.fields.get(name)
+        return None if not data else serialization.loads(data)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to a claim of an idempotency key; ``wait`` is in seconds."""
+
+    verdict: Literal["run", "takeover", "done", "busy"]
+    owner: str = ""
+    result: bytes = b""
+    wait: float = 0.0
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The answer to taking hold of a message (see ``begin.lua``)."""
+
+    verdict: Literal["begun", "unclaimed", "settled", "finished", "stale"]
+    state: State | None = None
+    info: bytes = b""
+    outbox: bytes = b""
+
+    @property
+    def held(self) -> bool:
+        """Whether the body may run."""
+        return self.verdict == "begun"
+
+
+class Records:
+    """Every write on a message's behalf. Each is one script that is safe to resend.
+
+    All methods raise ``ServerUnavailable`` when the server cannot be asked.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def claim(self, key: str, *, token: str, message_id: str, lease: float) -> Claim:
+        """Ask to be the one holder of idempotency ``key`` for ``lease`` seconds."""
+        keys = self.storage.keys
+        verdict, owner, *rest = self.storage.run(
+            "claim", [keys.clock, keys.claim(key), keys.claimed_items(key)], [token, message_id, to_millis(lease)]
+        )
+        name = verdict.decode()
+        if name == "done":
+            return Claim("done", owner.decode(), result=rest[0])
+        if name == "busy":
+            return Claim("busy", owner.decode(), wait=float(rest[0]) / 1000)
+        return Claim(name, owner.decode())
+
+    def renew(self, key: str, *, token: str, lease: float) -> bool:
+        """Extend the lease of a claim; False when it belongs to another delivery now."""
+        keys = self.storage.keys
+        return bool(self.storage.run("renew", [keys.clock, keys.claim(key)], [token, to_millis(lease)]))
+
+    def begin(
+        self,
+        message_id: str,
+        *,
+        token: str,
+        actor: str,
+        queue: str,
+        worker: str,
+        track: bool,
+        retries: int = 0,
+        entry: str = "",
+        scope: str | None = None,
+        claim: str | None = None,
+    ) -> Begun:
+        """Take hold of a message for one delivery and, when tracked, show STARTED.
+
+        Args:
+          retries: how many retries came before this delivery.
+          entry: what names the delivered copy of the message.
+          scope: what its items belong to; the message itself when None.
+          claim: the idempotency key under which the body runs.
+        """
+        keys = self.storage.keys
+        verdict, *rest = self.storage.run(
+            "begin",
+            [keys.clock, keys.state(message_id), keys.items(scope or message_id), keys.claim(claim or "-")],
+            [token, actor, queue, worker, int(track), retries, entry, int(claim is not None)],
+        )
+        name = verdict.decode()
+        if name == "finished":
+            return Begun(name, state=State(rest[0].decode()))
+        if name == "settled":
+            return Begun(name, outbox=rest[0])
+        return Begun(name, info=rest[0] if rest else b"")
+
+    def progress(self, message_id: str, *, token: str, info: bytes) -> bool:
+        """Write progress; False when this delivery does not hold the message any more."""
+        keys = self.storage.keys
+        return bool(self.storage.run("progress", [keys.state(message_id)], [token, info, keys.channel(message_id)]))
+
+    def item(
+        self, message_id: str, scope: str, *, token: str, close: str, mark: str, opens: str, on_doubt: str
+    ) -> tuple[str, str]:
+        """Close one item and open the next (see ``item.lua``): the verdict, and the mark if it is closed."""
+        keys = self.storage.keys
+        reply = self.storage.run(
+            "item", [keys.state(message_id), keys.items(scope)], [token, close, mark, opens, on_doubt]
+        )
+        verdict, *rest = (part.decode() for part in reply)
+        return verdict, rest[0] if rest else ""
+
+    def marks(self, scope: str, items: list[str]) -> list[str]:
+        """The marks of ``items`` in turn, empty where there is none. One round trip; pass a bounded list."""
+        raw: list[bytes | None] = self.storage.call("HMGET", self.storage.keys.items(scope), *items)
+        return ["" if mark is None else mark.decode() for mark in raw]
+
+    def item_count(self, scope: str, prefix: str) -> int:
+        """How many items under ``prefix`` are done; those that failed or are in doubt do not count."""
+        key, start = self.storage.keys.items(scope), prefix.encode()
+        cursor, done = 0, set[bytes]()
+        while True:
+            cursor, flat = self.storage.call("HSCAN", key, cursor, "COUNT", 1_000)
+            if isinstance(flat, dict):
+                flat = [part for pair in flat.items() for part in pair]
+            done.update(
+                name
+                for name, mark in zip(flat[::2], flat[1::2], strict=True)
+                if mark == b"1" and name.startswith(start)
+            )
+            if int(cursor) == 0:
+                return len(done)
+
+    def settle(
+        self,
+        message_id: str,
+        outcome: Outcome,
+        *,
+        token: str,
+        begun: bool,
+        scope: str,
+        claim: str,
+        ttl: float,
+    ) -> Settled:
+        """Commit ``outcome``. ``"lost"``, ``"unclaimed"``: it had no right to, nothing was written."""
+        keys = self.storage.keys
+        fields = [part for pair in outcome.fields.items() for part in pair]
+        marks = [part for pair in outcome.marks.items() for part in pair]
+        reply: bytes = self.storage.run(
+            "settle",
+            [keys.clock, keys.state(message_id), keys.items(scope), keys.claim(claim)],
+            [
+                token,
+                int(begun),
+                outcome.state.value if outcome.state else "",
+                to_millis(ttl),
+                outcome.claim,
+                to_millis(outcome.claim_ttl),
+                outcome.claim_result,
+                keys.channel(message_id),
+                len(outcome.fields),
+                *fields,
+                *marks,
+            ],
+        )
+        return reply.decode()  # type: ignore[return-value]  # settle.lua has no other replies
+
+    def read(self, message_id: str) -> Record:
+        """The record of a message; PENDING when there is none, or its time is over (S01, S09)."""
+        keys = self.storage.keys
+        flat = self.storage.run("read", [keys.clock, keys.state(message_id)])
+        fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        state = fields.get("state", b"PENDING").decode()
+        try:
+            return Record(State(state), fields)
+        except ValueError:
+            raise DecodeError(
+                f"message {message_id} is in the state {state!r}, which this version does not know; a newer one "
+                "wrote it: update this process"
+            ) from None
+
+    def forget(self, message_id: str) -> bool:
+        """Remove what is recorded of a message (S10)."""
+        return bool(self.storage.run("forget", [self.storage.keys.state(message_id)]))
+
+    def announce(self, actors: dict[str, str]) -> None:
+        """Tell senders that cannot import the actors which queue each has."""
+        if actors:
+            self.storage.call("HSET", self.storage.keys.actors, *(part for pair in actors.items() for part in pair))
+
+    def announced_queue(self, actor_name: str) -> str | None:
+        """The queue of an actor, as a worker announced it, or None."""
+        queue: bytes | None = self.storage.call("HGET", self.storage.keys.actors, actor_name)
+        return None if queue is None else queue.decode()
+
+    def announced_actors(self) -> dict[str, str]:
+        """Every announced actor with its queue."""
+        raw: Any = self.storage.call("HGETALL", self.storage.keys.actors)
+        return {name.decode(): queue.decode() for name, queue in dict(raw).items()}

@@ -1,0 +1,158 @@
+"""The client: how the server is reached, and how its silence is reported.
+
+``Storage`` runs scripts by name. Whatever keeps the server from answering becomes ``ServerUnavailable``: an
+outage is never reported as a fact about a message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.client import PubSub
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from understudy.embedded import EmbeddedServer
+from understudy.errors import EmbeddedServerError, ServerUnavailable, SettingsError
+
+from . import scripts
+from .keys import Keys
+
+logger = logging.getLogger(__name__)
+
+Value = str | bytes | int | float
+
+#: Seconds to wait for an answer to an ordinary command. Blocking reads have a client of their own.
+SOCKET_TIMEOUT = 5.0
+
+
+class EmbeddedConnection(redis.UnixDomainSocketConnection):
+    """A connection that sees to it that the embedded server runs before it connects (and reconnects)."""
+
+    def __init__(self, *, server: EmbeddedServer, **kwargs: Any) -> None:
+        self._server = server
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> Any:
+        self._server.ensure()
+        return super()._connect()  # type: ignore[no-untyped-call]
+
+
+def connect(url: str | None, *, embedded: EmbeddedServer | None = None, **options: Any) -> redis.Redis:
+    """A client for ``url``, or for the embedded server. Does no I/O: the first command connects.
+
+    Commands are resent on a lost connection, so all that go through here must be safe to resend.
+    """
+    settings: dict[str, Any] = {
+        "socket_timeout": SOCKET_TIMEOUT,
+        "socket_connect_timeout": SOCKET_TIMEOUT,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
+        **options,
+    }
+    if url is not None:
+        return redis.Redis.from_url(url, **settings)
+    if embedded is None:
+        raise ValueError("give a url or an embedded server")
+    settings.pop("socket_connect_timeout")
+    path = embedded.url.removeprefix("unix://")
+    pool = redis.ConnectionPool(connection_class=EmbeddedConnection, server=embedded, path=path, **settings)
+    return redis.Redis.from_pool(pool)
+
+
+def in_memory() -> redis.Redis:
+    """A server of this process's own, in memory, that runs the same scripts: for unit tests.
+
+    Raises:
+      SettingsError: the testing extra is not installed.
+    """
+    # Imported here because it belongs to the testing extra: a worker in production does not have it.
+    try:
+        import fakeredis
+    except ModuleNotFoundError:
+        raise SettingsError(
+            ["BROKER_URL=stub:// needs the testing extra: pip install 'understudy[testing]', or give a server"]
+        ) from None
+    return fakeredis.FakeRedis(server=fakeredis.FakeServer())
+
+
+class Storage:
+    """The server as the rest of Understudy sees it.
+
+    Args:
+      client: a redis-py client (or a fake that behaves as one).
+      namespace: what every key begins with.
+      can_wait: False when nothing can change while a reader waits (the stub broker: nobody else runs).
+    """
+
+    def __init__(self, client: redis.Redis, *, namespace: str, can_wait: bool = True) -> None:
+        self.client = client
+        self.keys = Keys(namespace)
+        self.can_wait = can_wait
+        #: Called with the name of every exchange, before and after it took effect. The testing kit injects
+        #: faults and frozen time here; None in production.
+        self.interceptor: Callable[[str, Literal["before", "after"]], None] | None = None
+        self._scripts: dict[str, Script] = {
+            name: client.register_script(scripts.source(name)) for name in scripts.NAMES
+        }
+
+    def run(self, name: str, keys: Iterable[str], args: Iterable[Value] = ()) -> Any:
+        """Run script ``name``.
+
+        Raises:
+          ServerUnavailable: the server could not be asked, or would not answer.
+        """
+        with self.exchange(name):
+            return self._scripts[name](keys=list(keys), args=list(args))
+
+    def call(self, *command: Value) -> Any:
+        """Run one plain command that is safe to resend.
+
+        Raises:
+          ServerUnavailable: the server could not be asked.
+        """
+        with self.exchange(str(command[0])):
+            return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def subscribe(self, channel: str) -> PubSub:
+        """A subscription to ``channel``; close it after use.
+
+        Raises:
+          ServerUnavailable: the server could not be asked.
+        """
+        pubsub: PubSub = self.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        try:
+            with self.exchange("subscribe"):
+                pubsub.subscribe(channel)
+        except ServerUnavailable:
+            pubsub.close()
+            raise
+        return pubsub
+
+    @contextmanager
+    def exchange(self, name: str) -> Iterator[None]:
+        """One exchange with the server, by name. Whatever keeps it from answering is ``ServerUnavailable``."""
+        try:
+            if self.interceptor is not None:
+                self.interceptor(name, "before")
+            yield
+            if self.interceptor is not None:
+                self.interceptor(name, "after")
+        except redis.DataError:
+            raise  # a value that cannot be sent: asking again would not help
+        except (redis.RedisError, OSError, EmbeddedServerError) as error:
+            answer = (
+                "refused" if isinstance(error, redis.ResponseError | redis.AuthenticationError) else "did not answer"
+            )
+            raise ServerUnavailable(
+                f"the server {answer} ({name}): {type(error).__name__}: {error}; `understudy doctor` tells whether "
+                "it runs"
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
