@@ -1,0 +1,155 @@
+"""At most one outcome per key, at most one live holder that runs the body (P3).
+
+Before the body the key is *claimed*. The claim is renewed while the body runs, *completed* with the result in the
+commit of a success, *kept* for the same message when it retries or is handed back, and *released* when it failed
+for good, so that somebody may try anew. All but the claim itself happen inside the outcome's one script.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from dramatiq import Broker, Middleware
+from dramatiq.middleware import Pipelines, SkipMessage
+
+from understudy import serialization
+from understudy.actors import Actor, declared
+from understudy.brokers.outbox import unpack
+from understudy.brokers.settlement import HeldMessage, SettlingBroker
+from understudy.durations import to_seconds
+from understudy.errors import (
+    DuplicateRunning,
+    GuardUnavailable,
+    HandBack,
+    InDoubt,
+    LeaseLost,
+    Revoked,
+    ServerUnavailable,
+)
+from understudy.exceptions import encode_exception
+from understudy.execution import Execution
+from understudy.options import Idempotency as Declaration
+from understudy.outcome import Disposition
+from understudy.records import Claim
+from understudy.states import State
+
+from .executions import of, opened
+
+#: A waiting duplicate looks again after this many seconds, or when its twin's lease ends if that is sooner.
+LOOK_AGAIN = 1.0
+#: ... but not more often than this.
+NOT_BEFORE = 0.05
+
+
+class Idempotency(Middleware):
+    """The guard. It fails closed: if the server cannot be asked, the body does not run (P12)."""
+
+    @property
+    def actor_options(self) -> set[str]:
+        return {"idempotency"}
+
+    def before_process_message(self, broker: Broker, message: Any) -> None:
+        held, settling = of(broker, message)
+        execution = opened(held)
+        policy = declared(execution.actor).idempotency
+        if policy is None:
+            return
+        key = f"{quote(held.actor_name, safe='')}:{key_of(held, execution.actor, policy)}"
+        try:
+            claim = settling.records.claim(
+                key,
+                token=execution.token,
+                message_id=held.message_id,
+                lease=settling.settings.heartbeat_timeout,
+            )
+        except ServerUnavailable as error:
+            raise GuardUnavailable(f"idempotency could not claim its key, so the actor did not run: {error}") from error
+        execution.items_scope = f"key:{key}"
+        if claim.verdict == "done":
+            self._already_done(settling, held, execution, claim)
+        if claim.verdict == "busy":
+            self._twin_runs(held, execution, policy, claim)
+        execution.claim_key = key
+        if claim.verdict == "takeover" and policy.on_doubt == "skip":
+            raise InDoubt(
+                f"a worker died while it ran message {claim.owner}; it may have taken effect, and "
+                f"{held.actor_name} says that such work is not repeated"
+            )
+
+    def after_process_message(
+        self, broker: Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
+    ) -> None:
+        held, _ = of(broker, message)
+        execution, outcome = held.execution, held.outcome
+        if execution is None or execution.claim_key is None:
+            return
+        policy = declared(execution.actor).idempotency or Declaration()
+        ttl = to_seconds(policy.ttl, field="Idempotency.ttl")
+        if outcome.state is State.SUCCESS:
+            outcome.claim, outcome.claim_ttl = "complete", ttl
+            outcome.claim_result = bytes(outcome.fields.get("result", b""))  # type: ignore[arg-type]  # encoded
+        elif isinstance(exception, LeaseLost):
+            outcome.claim = ""  # whoever took the message has it; of a claim that was lost nothing is ours
+        elif execution.superseded or outcome.disposition in (Disposition.RETRY, Disposition.HAND_BACK):
+            # Nobody else enters while the message is on its way back. Should it vanish, the key is free again
+            # after the TTL.
+            outcome.claim, outcome.claim_ttl = "keep", outcome.delay + ttl
+        else:
+            outcome.claim = "release"
+
+    def after_skip_message(self, broker: Broker, message: Any) -> None:
+        held, _ = of(broker, message)
+        execution = held.execution
+        if execution is not None and execution.duplicate and held.outcome.state is State.SUCCESS:
+            self._next_step(broker, held)
+        self.after_process_message(broker, message)
+
+    def _already_done(self, settling: SettlingBroker, held: HeldMessage, execution: Execution, claim: Claim) -> None:
+        execution.duplicate = True
+        if claim.owner == held.message_id:
+            record = settling.records.read(held.message_id)
+            if held.entry and record.text("outbox_entry") == held.entry:
+                unpack(held, record.fields.get("outbox", b""))
+            if record.state.terminal:
+                raise SkipMessage("done already")
+        held.outcome.state = State.SUCCESS
+        held.outcome.fields.update(actor=held.actor_name, queue=held.queue_name, result=claim.result)
+        if claim.owner != held.message_id:
+            held.outcome.fields["duplicate_of"] = claim.owner
+        raise SkipMessage(f"done already by message {claim.owner}")
+
+    def _next_step(self, broker: Broker, held: HeldMessage) -> None:
+        """A pipeline goes on with the stored result."""
+        result = serialization.loads(bytes(held.outcome.fields["result"]))  # type: ignore[arg-type]  # encoded
+        for middleware in broker.middleware:
+            if isinstance(middleware, Pipelines):
+                middleware.after_process_message(broker, held, result=result)  # type: ignore[no-untyped-call]
+
+    def _twin_runs(self, held: HeldMessage, execution: Execution, policy: Declaration, claim: Claim) -> None:
+        execution.duplicate = True
+        told = f"message {claim.owner} holds the same idempotency key"
+        if policy.on_running == "wait" or claim.owner == held.message_id:
+            # The same message delivered twice is never skipped or failed: its record is the twin's.
+            raise HandBack(told, delay=min(max(claim.wait, NOT_BEFORE), LOOK_AGAIN))
+        if policy.on_running == "fail":
+            raise DuplicateRunning(told)
+        held.outcome.state = State.REVOKED
+        held.outcome.fields["exception"] = encode_exception(Revoked(told))
+        raise SkipMessage(told)
+
+
+def key_of(held: HeldMessage, actor: Actor[Any, Any], policy: Declaration) -> str:
+    """The message's own key, else the actor's template over the arguments, else the message's id."""
+    given = held.options.get("idempotency_key")
+    if given is not None:
+        return str(given)
+    if policy.key is None:
+        return held.message_id
+    try:
+        bound = actor.signature.bind(*held.args, **held.kwargs)
+    except TypeError:
+        return held.message_id  # the body will fail with the same TypeError, and say it better
+    bound.apply_defaults()
+    flat = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+    return policy.key.format_map(flat)

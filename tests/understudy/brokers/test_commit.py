@@ -1,0 +1,299 @@
+"""The end of an execution, through deaths and outages: one outcome, committed once, nothing lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from freezegun.api import FrozenDateTimeFactory
+
+from understudy import Idempotency, Retry, actor, handle
+from understudy.brokers.settlement import SettlingBroker
+from understudy.testing.enqueued import Enqueued
+from understudy.testing.faults import Faults, When
+from understudy.testing.worker import StepWorker
+
+Drain = Callable[..., int]
+
+#: Longer than the lease of a dead worker's messages and claims.
+A_LEASE = 10
+
+GUARDED = ["claim", "begin", "settle", "ack"]
+
+
+def until_done(drain: Drain, freezer: FrozenDateTimeFactory, times: int = 4) -> None:
+    for _ in range(times):
+        drain()
+        freezer.tick(A_LEASE)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("exchange", GUARDED)
+def test_a_kill_at_any_exchange_of_a_success_leaves_one_outcome(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults, exchange: str, when: When
+) -> None:
+    ran: list[int] = []
+
+    @actor(idempotency=Idempotency())
+    def body(x: int) -> int:
+        ran.append(x)
+        return len(ran)
+
+    message = body.send(1)
+    faults.kill_at(exchange, when=when)
+    until_done(drain, freezer)
+    killed_after_the_body_and_before_the_commit = (exchange, when) == ("settle", "before")
+    assert len(ran) == (2 if killed_after_the_body_and_before_the_commit else 1)
+    assert handle(message).get() == len(ran)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("exchange", GUARDED)
+def test_in_doubt_is_only_what_had_begun(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults, exchange: str, when: When
+) -> None:
+    ran: list[int] = []
+
+    @actor(idempotency=Idempotency(on_doubt="skip"))
+    def body(x: int) -> int:
+        ran.append(x)
+        return x
+
+    message = body.send(1)
+    faults.kill_at(exchange, when=when)
+    until_done(drain, freezer)
+    begun_and_not_committed = (exchange, when) in [("begin", "after"), ("settle", "before")]
+    if begun_and_not_committed:
+        assert type(handle(message).result).__name__ == "InDoubt"
+        assert len(ran) <= 1
+    else:
+        assert handle(message).get() == 1
+        assert ran == [1]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("exchange", ["claim", "begin", "settle", "nack"])
+def test_a_kill_at_any_exchange_of_a_failure_leaves_the_key_to_others(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults, exchange: str, when: When
+) -> None:
+    good = False
+
+    @actor(idempotency=Idempotency())
+    def body() -> str:
+        if not good:
+            raise ValueError
+        return "good"
+
+    message = body.send_with_options(idempotency_key="k")
+    faults.kill_at(exchange, when=when)
+    until_done(drain, freezer)
+    assert handle(message).status == "FAILURE"
+    good = True
+    other = body.send_with_options(idempotency_key="k")
+    drain()
+    assert handle(other).get() == "good"
+    assert drain() == 0
+
+
+@pytest.mark.parametrize("idempotency", [None, Idempotency()])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("exchange", ["settle", "enqueue", "ack"])
+def test_a_kill_at_any_exchange_of_a_retry_makes_one_retry(
+    broker: SettlingBroker,
+    drain: Drain,
+    freezer: FrozenDateTimeFactory,
+    faults: Faults,
+    exchange: str,
+    when: When,
+    idempotency: Idempotency | None,
+) -> None:
+    ran: list[int] = []
+
+    @actor(retry=Retry(2, backoff=60, jitter="none"), idempotency=idempotency)
+    def body() -> None:
+        ran.append(len(ran))
+        raise ValueError(len(ran))
+
+    message = body.send()
+    faults.kill_at(exchange, when=when)
+    until_done(drain, freezer, times=3)
+    killed_before_the_commit = (exchange, when) == ("settle", "before")
+    assert len(ran) == (2 if killed_before_the_commit else 1)
+    assert handle(message).status == "RETRY"
+    assert handle(message).retries == 1
+    for _ in range(4):
+        freezer.tick(120)
+        until_done(drain, freezer, times=2)
+    assert handle(message).status == "FAILURE"
+    assert handle(message).retries == 2
+    assert len(ran) == (4 if killed_before_the_commit else 3)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("exchange", ["settle", "enqueue", "ack"])
+@pytest.mark.parametrize("idempotency", [None, Idempotency()])
+def test_a_kill_at_any_exchange_of_a_step_starts_the_next_one_once(
+    broker: SettlingBroker,
+    drain: Drain,
+    freezer: FrozenDateTimeFactory,
+    faults: Faults,
+    exchange: str,
+    when: When,
+    idempotency: Idempotency | None,
+) -> None:
+    ran: list[str] = []
+
+    @actor(idempotency=idempotency)
+    def first(x: int) -> int:
+        ran.append("first")
+        return x + 1
+
+    @actor
+    def second(x: int) -> int:
+        ran.append("second")
+        return x + 1
+
+    steps = first.message(1) | second.message()  # type: ignore[call-arg]
+    steps.run()  # type: ignore[no-untyped-call]
+    faults.kill_at(exchange, when=when)
+    until_done(drain, freezer)
+    assert handle(steps.messages[-1]).get() == 3
+    assert ran.count("first") == (2 if (exchange, when) == ("settle", "before") else 1)
+    assert ran.count("second") == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("exchange", ["settle", "ack"])
+def test_an_outage_at_the_commit_is_waited_out(
+    broker: SettlingBroker, drain: Drain, faults: Faults, exchange: str, when: When
+) -> None:
+    ran: list[int] = []
+
+    @actor(idempotency=Idempotency())
+    def body() -> str:
+        ran.append(1)
+        return "done"
+
+    message = body.send()
+    faults.fail(exchange, when=when, times=4)
+    drain()
+    assert ran == [1]
+    assert faults.pauses == 4
+    assert broker.refused == 0
+    assert handle(message).get() == "done"
+    assert drain() == 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_retry_whose_enqueue_fails_is_enqueued_once(
+    broker: SettlingBroker,
+    drain: Drain,
+    freezer: FrozenDateTimeFactory,
+    faults: Faults,
+    enqueued: Enqueued,
+    when: When,
+) -> None:
+    ran: list[int] = []
+
+    @actor(retry=Retry(1, backoff=5, jitter="none"))
+    def body() -> None:
+        ran.append(1)
+        raise ValueError
+
+    message = body.send()
+    faults.fail("enqueue", when=when, times=3)
+    drain()
+    assert faults.pauses == 3
+    freezer.tick(5)
+    drain()
+    freezer.tick(60)
+    assert drain() == 0
+    assert len(ran) == 2
+    assert len(enqueued) == 2
+    assert handle(message).status == "FAILURE"
+
+
+def test_dead_letters_are_kept(broker: SettlingBroker, drain: Drain) -> None:
+    @actor
+    def body() -> None:
+        raise ValueError
+
+    body.send()
+    drain()
+    if hasattr(broker, "dead_letters"):
+        assert len(broker.dead_letters) == 1
+    else:
+        queues = f"{broker.storage.keys.namespace}:queue"
+        assert broker.storage.client.zcard(f"{queues}:default.XQ") == 1
+        assert broker.storage.client.hlen(f"{queues}:default.msgs") == 0
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_zombie_is_refused(
+    broker: SettlingBroker,
+    step_worker: StepWorker,
+    freezer: FrozenDateTimeFactory,
+    faults: Faults,
+    claimed: bool,
+) -> None:
+    ran: list[str] = []
+
+    @actor(idempotency=Idempotency() if claimed else None, retry=Retry(1, backoff=0))
+    def body() -> str:
+        if ran:
+            ran.append("second")
+            return "second"
+        ran.append("first")
+        deliver_again(broker, message_data)
+        freezer.tick(A_LEASE)
+        StepWorker(broker, faults).drain()
+        return "first"
+
+    message = body.send()
+    message_data = message.encode()
+    step_worker.drain()
+    assert ran == ["first", "second"]
+    assert broker.refused == 1
+    assert handle(message).get() == "second"
+    assert step_worker.drain() == 0
+
+
+def test_the_commit_of_an_unknown_actor_waits_for_a_worker_that_knows_it(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    @actor(queue_name="q")
+    def newer() -> str:
+        return "ran"
+
+    message = newer.send()
+    known = broker.actors.pop("newer")
+    drain()
+    assert handle(message).status == "PENDING"
+    broker.actors["newer"] = known
+    freezer.tick(5)
+    drain()
+    assert handle(message).get() == "ran"
+
+
+def test_nobody_waits_for_ever_for_an_unknown_actor(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    @actor(queue_name="q")
+    def gone() -> None: ...
+
+    message = gone.send()
+    del broker.actors["gone"]
+    for _ in range(int(broker.settings.unknown_actor_grace / 5) + 1):
+        drain()
+        freezer.tick(5)
+    drain()
+    assert handle(message).status == "FAILURE"
+    assert "gone" in str(handle(message).result)
+
+
+def deliver_again(broker: SettlingBroker, data: bytes) -> None:
+    """As if the broker took this worker for dead: what it holds is for somebody else now."""
+    if hasattr(broker, "dead_letters"):
+        broker.queues["default"].put(data)
+    else:
+        broker.broker_id += "+"  # type: ignore[attr-defined]  # the redelivery is the server's, after the lease
