@@ -1,0 +1,57 @@
+"""``python -m tests.matrix [--json FILE] [PATH ...]``: runs the matrix and prints it.
+
+Exit code 0: no cell failed, and neither did a test of the matrix itself; 1: something did; 2: wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from .table import write
+from .verdicts import VERDICTS, Verdicts
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+class _Keep:
+    """A pytest plugin: keeps what the run has noted when the run is over."""
+
+    def __init__(self) -> None:
+        self.verdicts = Verdicts()
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.verdicts = session.config.stash.get(VERDICTS, self.verdicts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.matrix", description="Run every cell of the test matrix and print the table."
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts to FILE as well")
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", default=[HERE], help="tests to run instead")
+    given = parser.parse_args(argv)
+    keep = _Keep()
+    options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q", "--no-header"]
+    code = pytest.main([*options, *map(str, given.paths)], plugins=[keep])
+    verdicts = keep.verdicts
+    if given.json is not None:
+        given.json.write_text(json.dumps(verdicts.as_json(), indent=2) + "\n")
+    sys.stdout.write("\n")
+    write(verdicts, sys.stdout)
+    if not verdicts.cells:
+        sys.stdout.write("no cell was run\n")
+        return 1
+    if code != 0 and not verdicts.counts()["FAIL"]:
+        sys.stdout.write("every cell is in order, but a test of the matrix itself is not: see above\n")
+    return 1 if code != 0 or verdicts.counts()["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

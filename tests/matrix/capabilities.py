@@ -1,0 +1,41 @@
+"""What is not built yet, and so may be waited for by a cell that reads ``Due``.
+
+Who builds a capability removes it here. From then on every cell that waits for it is red until it has a case.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import understudy
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Something that does not exist yet.
+
+    Attributes:
+      waits_for: what will exist, in words that a reader of the table understands.
+      rows: the rows that can wait for it, and no others.
+      exists: the sign that it does exist: then a cell may wait no longer, even if this list was forgotten.
+    """
+
+    waits_for: str
+    rows: frozenset[str]
+    exists: Callable[[], bool]
+
+
+AWAITED: Mapping[str, Capability] = {
+    "limits that stop": Capability(
+        "the body runs in a process of its own, which a hard time limit can end",
+        frozenset({"timeout"}),
+        exists=lambda: "isolation" in inspect.signature(understudy.actor).parameters,
+    ),
+    "chains": Capability(
+        "a chain whose later steps show the failure of an earlier one",
+        frozenset({"chain_stop"}),
+        exists=lambda: hasattr(understudy, "chain"),
+    ),
+}

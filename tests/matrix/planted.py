@@ -1,0 +1,106 @@
+"""Subjects and entries planted to try the rules on. None of them is registered where production would find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from freezegun.api import FrozenDateTimeFactory
+
+from understudy import Idempotency, Retry, handle
+from understudy.options import ActorOptions
+
+from .entries import Due, Entry
+from .excuses import NO_COLLECTION, PURE, SHORT_WORK
+from .subjects import Kind, Subject
+
+Drain = Callable[..., int]
+
+#: What it has done.
+greeted: list[str] = []
+#: What it will meet, one per run.
+troubles: list[Exception] = []
+
+
+def _local() -> Callable[[str], str]:
+    # A local function: an actor made of a module's own one outlives the stage that it was declared on.
+    def greet(name: str) -> str:
+        if troubles:
+            raise troubles.pop(0)
+        greeted.append(name)
+        return f"Hello, {name}."
+
+    return greet
+
+
+greet = _local()
+
+
+OPTIONS: dict[str, Any] = {
+    "retry": Retry(1, backoff=5, jitter="none"),
+    "idempotency": Idempotency(),
+    "expected_duration": 0.1,
+}
+
+
+class Greet(Entry):
+    """In order on every row."""
+
+    def retry(self, drain: Drain, freezer: FrozenDateTimeFactory, greet: Any) -> None:
+        troubles.append(OSError("not now"))
+        message = greet.send("Ada")
+        drain()
+        assert handle(message).status == "RETRY"
+        freezer.tick(5)
+        drain()
+        assert handle(message).get() == "Hello, Ada."
+        assert handle(message).retries == 1
+
+    timeout = Due("limits that stop")
+    partial_failure = NO_COLLECTION
+    chain_stop = Due("chains")
+    progress = SHORT_WORK
+
+    def idempotency(self, drain: Drain, greet: Any) -> None:
+        first = greet.send_with_options(args=("Ada",), idempotency_key="Ada")
+        second = greet.send_with_options(args=("Ada",), idempotency_key="Ada")
+        drain()
+        assert greeted == ["Ada"]
+        assert handle(first).get() == handle(second).get() == "Hello, Ada."
+
+
+class CannotFail(Entry):
+    """Its cases look like tests and prove nothing."""
+
+    def retry(self, drain: Drain) -> None:
+        """Nothing at all."""
+
+    def timeout(self, drain: Drain) -> None:
+        assert True
+
+    def partial_failure(self, greet: Any) -> None:
+        message = greet.send("Ada")
+        assert message.actor_name == "greet"
+
+    def progress(self, drain: Drain) -> None:
+        assert drain() == 0
+
+    def idempotency(self, drain: Drain, greet: Any) -> None:
+        message = greet.send("Ada")
+        drain()
+        assert handle(message).ready()
+
+
+class WrongExcuses(Greet):
+    """Excuses that do not exist."""
+
+    retry = PURE  # type: ignore[assignment]
+    timeout = Due("a better world")
+    partial_failure = "not worth it"  # type: ignore[assignment]
+    chain_stop = Due("limits that stop")
+    idempotency = PURE  # type: ignore[assignment]
+
+
+def planted(function: Callable[..., Any], *, kind: Kind = "actor", name: str = "", **options: Any) -> Subject:
+    """A subject made of a plain function, without a broker."""
+    return Subject(name or function.__name__, kind, function, ActorOptions(**options), ())

@@ -1,0 +1,70 @@
+"""The verdicts as a table: coloured in a terminal, plain in a file or a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .verdicts import Verdict, Verdicts
+
+_STYLES = {"pass": "green", "FAIL": "bold red", "excused": "dim", "due": "yellow"}
+_NONE = Verdict("FAIL", "did not run")
+
+
+def write(verdicts: Verdicts, stream: TextIO) -> None:
+    """Write the table, the legend and the counts."""
+    if stream.isatty():
+        Console(file=stream).print(_rich(verdicts))
+    else:
+        stream.writelines(f"{line}\n" for line in _plain(verdicts))
+    stream.writelines(f"{line}\n" for line in _notes(verdicts))
+
+
+def summary(verdicts: Verdicts) -> str:
+    """The last line: ``12 pass, 0 fail, 3 excused, 4 due``."""
+    return ", ".join(f"{count} {word.lower()}" for word, count in verdicts.counts().items())
+
+
+def _lines(verdicts: Verdicts) -> Iterator[tuple[str, list[list[Verdict]]]]:
+    for name, by_row in verdicts.cells.items():
+        yield name, [[by_row.get(row, {}).get(c, _NONE) for c in verdicts.columns] for row in verdicts.rows]
+
+
+def _header(verdicts: Verdicts) -> list[str]:
+    return [row.replace("_", " ") for row in verdicts.rows]
+
+
+def _rich(verdicts: Verdicts) -> Table:
+    table = Table("subject", *_header(verdicts), caption=f"in each cell: {' / '.join(verdicts.columns)}")
+    for name, cells in _lines(verdicts):
+        table.add_row(name, *(Text(" / ").join(Text(v.word, _STYLES[v.word]) for v in cell) for cell in cells))
+    return table
+
+
+def _plain(verdicts: Verdicts) -> Iterator[str]:
+    lines = [["subject", *_header(verdicts)]]
+    lines += [[name, *("/".join(v.word for v in cell) for cell in cells)] for name, cells in _lines(verdicts)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+    yield f"in each cell: {'/'.join(verdicts.columns)}"
+
+
+def _notes(verdicts: Verdicts) -> Iterator[str]:
+    """Each excuse, each thing that is waited for, each failure: once, with the cells that it stands in."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for name, cells in _lines(verdicts):
+        for row, cell in zip(_header(verdicts), cells, strict=True):
+            for column, verdict in zip(verdicts.columns, cell, strict=True):
+                where = f"{name} {row}" + (f" ({column})" if verdict.word == "FAIL" else "")
+                if verdict.detail:
+                    found.setdefault((verdict.word, verdict.detail), {})[where] = None
+    for (word, detail), places in sorted(found.items(), key=lambda note: list(_STYLES).index(note[0][0])):
+        yield f"{word}: {detail}: {', '.join(places)}"
+    sizes = (len(verdicts.cells), "subject"), (len(verdicts.rows), "row"), (len(verdicts.columns), "broker")
+    size = " x ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in sizes)
+    yield f"{size}: {summary(verdicts)}"
