@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from freezegun.api import FrozenDateTimeFactory
+from rich.console import Console, RenderableType
+
+from understudy.cli import views
+from understudy.inspection import describe
+from understudy.records import Record
+
+
+def row(**known: Any) -> dict[str, Any]:
+    return {**describe("m1", Record()), "known": True, "actor": "write", "queue": "mail", "attempts": 1, **known}
+
+
+def shown(view: RenderableType) -> str:
+    console = Console(width=120, color_system=None)
+    with console.capture() as capture:
+        console.print(view)
+    return capture.get()
+
+
+def test_an_unknown_id_comes_with_a_word_of_warning() -> None:
+    said = shown(views.block(describe("m1", Record())))
+    assert "PENDING" in said
+    assert "unknown and waiting look the same" in said
+
+
+def test_progress_is_a_bar_and_words() -> None:
+    said = shown(views.block(row(state="PROGRESS", progress={"current": 3, "total": 4, "item": "ada", "left": [1]})))
+    assert "━━━" in said
+    assert "3/4  item=ada  left=[1]" in said
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        None,
+        {},
+        {"current": 3},
+        {"total": 0, "current": 0},
+        {"current": 9, "total": 4},
+        {"current": "x", "total": "y"},
+        7,
+    ],
+)
+def test_any_progress_can_be_drawn(progress: Any) -> None:
+    for state in views.STYLES:
+        one = row(state=state, progress=progress)
+        assert state in shown(views.block(one))
+        assert state in shown(views.table([one]))
+
+
+def test_a_long_result_is_cut_and_says_so() -> None:
+    said = " ".join(shown(views.block(row(state="SUCCESS", result="x" * 1000))).split())
+    assert "502 characters more: --json" in said
+
+
+def test_text_of_a_message_is_not_taken_for_markup() -> None:
+    one = row(state="FAILURE", exception={"type": "ValueError", "message": "[red]no[/]"})
+    assert "ValueError: [red]no[/]" in shown(views.block(one))
+    assert "ValueError: [red]no[/]" in shown(views.table([one]))
+
+
+def test_the_traceback_is_shown_when_asked_for() -> None:
+    one = row(state="FAILURE", traceback="Traceback ...\n  the line\n")
+    assert "the line" not in shown(views.block(one))
+    assert "add --traceback" in shown(views.block(one))
+    assert "the line" in shown(views.block(one, traceback=True))
+
+
+def test_a_retry_says_when_it_runs_again(freezer: FrozenDateTimeFactory) -> None:
+    one = row(
+        state="RETRY",
+        next_run="2026-03-01T12:01:30+00:00",
+        exception={"type": "smtplib.SMTPException", "message": "down"},
+    )
+    assert views.note(one) == "again 2026-03-01 12:01:30 UTC (in 1 min): SMTPException: down"
+    assert "next run  2026-03-01 12:01:30 UTC (in 1 min)" in shown(views.block(one))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "now"), (0.9, "now"), (5, "5 s ago"), (-90, "in 1 min"), (7200, "2 h ago"), (200000, "2 d ago")],
+)
+def test_times_are_told_in_the_largest_unit(seconds: float, text: str) -> None:
+    assert views.ago(seconds) == text

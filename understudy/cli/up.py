@@ -1,0 +1,48 @@
+"""``understudy up``: what development needs, in one terminal."""
+
+from __future__ import annotations
+
+import typer
+from rich.markup import escape
+
+from understudy.settings import Settings, mask_url
+
+from . import preflight
+from .console import out
+from .worker import Modules, Processes, Queues, ShutdownTimeout, Threads, run
+
+
+def up(
+    modules: Modules = None,
+    processes: Processes = None,
+    threads: Threads = None,
+    queues: Queues = None,
+    shutdown_timeout: ShutdownTimeout = None,
+) -> None:
+    """Run a server and workers until Ctrl-C: all that development needs.
+
+    The server is the one of REDIS_URL, else the embedded one of this checkout, which keeps its data and ends with
+    its last user. Ctrl-C or SIGTERM ends the workers cleanly, with exit code 0; a second one kills them.
+    """
+    raise typer.Exit(run(modules, processes, threads, queues, shutdown_timeout, announce=announce))
+
+
+def announce(settings: Settings, found: preflight.Modules) -> None:
+    """Say what runs where, and what to do next."""
+    console = out()
+    url = settings.server_url
+    where = f"embedded, data in {settings.data_dir / 'server'}" if url is None else mask_url(url)
+    console.print(f"[bold]Server[/]   {escape(where)}")
+    console.print(f"[bold]Workers[/]  {settings.processes} processes of {settings.threads} threads")
+    console.print(f"[bold]Modules[/]  {', '.join(settings.modules)}")
+    console.print("[bold]Actors[/]")
+    for name, queue in sorted(found.actors.items()):
+        console.print(f"  {escape(name)} [dim](queue {escape(queue)})[/]")
+    if not found.actors:
+        console.print("  none: the modules declare no actor, so nothing will be worked on")
+    console.print()
+    console.print("In another terminal:")
+    console.print("  understudy send ACTOR --args '\\[...]' --wait")
+    console.print("  understudy status ID --watch")
+    console.print("  understudy doctor")
+    console.print("[dim]Ctrl-C ends it.[/]\n")

@@ -1,0 +1,159 @@
+"""How messages look in a terminal. The rows are those of ``understudy.inspection.describe``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from understudy import clock
+
+from .console import to_json
+
+STYLES = {
+    "PENDING": "dim",
+    "STARTED": "cyan",
+    "PROGRESS": "cyan",
+    "RETRY": "yellow",
+    "SUCCESS": "green",
+    "FAILURE": "bold red",
+    "REVOKED": "magenta",
+}
+#: A result in the terminal is cut to this many characters; ``--json`` gives all of it.
+LONGEST = 500
+
+
+def block(row: dict[str, Any], *, traceback: bool = False) -> RenderableType:
+    """All that is known of one message, a line each."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+
+    def line(name: str, value: RenderableType | None) -> None:
+        if value is not None:
+            grid.add_row(name, Text(value) if isinstance(value, str) else value)
+
+    line("message", row["id"])
+    line("state", state(row))
+    if not row["known"]:
+        line("", Text("waiting in its queue, delayed, or never sent: unknown and waiting look the same", style="dim"))
+    if row["actor"]:
+        line("actor", f"{row['actor']} (queue {row['queue']})")
+        line("attempts", str(row["attempts"]))
+    line("progress", _progress(row))
+    line("started", when(row["started_at"]))
+    line("next run", when(row["next_run"]) if row["state"] == "RETRY" else None)
+    line("done", when(row["done_at"]))
+    line("kept until", when(row["expires_at"]))
+    if row["state"] == "SUCCESS":
+        line("result", shorten(to_json(row["result"])))
+    line("error", _error(row))
+    if row["traceback"]:
+        line("traceback", row["traceback"].rstrip() if traceback else Text("add --traceback to see it", style="dim"))
+    return grid
+
+
+def table(rows: Sequence[dict[str, Any]]) -> RenderableType:
+    """Several messages, a line each, to be drawn again and again."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, expand=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
+    grid.add_column(no_wrap=True, width=8)
+    grid.add_column(no_wrap=True, ratio=2)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=4)
+    for row in rows:
+        name = Text(row["actor"] or "unknown yet")
+        name.append(f"  {row['id']}", style="dim")
+        grid.add_row(name, state(row), bar(row), Text(note(row)))
+    return grid
+
+
+def state(row: dict[str, Any]) -> Text:
+    """The state in its colour."""
+    return Text(row["state"], style=STYLES[row["state"]])
+
+
+def bar(row: dict[str, Any]) -> RenderableType:
+    """A progress bar: moving while there is no total, full after SUCCESS."""
+    current, total = _numbers(row)
+    if row["state"] == "SUCCESS":
+        return ProgressBar(total=1, completed=1)
+    if total:
+        return ProgressBar(total=total, completed=min(max(current, 0), total))
+    if row["state"] in ("STARTED", "PROGRESS"):
+        return ProgressBar(total=None, animation_time=clock.monotonic())
+    return ProgressBar(total=1, completed=0)
+
+
+def note(row: dict[str, Any]) -> str:
+    """What there is to say of a message in few words."""
+    if row["state"] in ("FAILURE", "REVOKED", "RETRY") and row["exception"]:
+        said = f"{row['exception']['type'].rpartition('.')[2]}: {row['exception']['message']}"
+        if row["state"] == "RETRY" and row["next_run"]:
+            return f"again {when(row['next_run'])}: {said}"
+        return said
+    if row["state"] == "SUCCESS":
+        return shorten(to_json(row["result"]), 200)
+    return _words(row)
+
+
+def when(iso: str | None) -> str | None:
+    """``2026-03-01 12:00:05 UTC (5 s ago)``."""
+    if iso is None:
+        return None
+    moment = datetime.fromisoformat(iso)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC ({ago(clock.now() - moment.timestamp())})"
+
+
+def ago(seconds: float) -> str:
+    """``5 s ago``, ``in 3 min``: in the largest unit that fits."""
+    size = abs(seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if size >= length:
+            text = f"{size // length:.0f} {unit}"
+            return f"{text} ago" if seconds > 0 else f"in {text}"
+    return "now"
+
+
+def shorten(text: str, longest: int = LONGEST) -> str:
+    """``text``, cut to ``longest`` characters with a word on how much is missing."""
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest:,} characters more: --json)"
+
+
+def _progress(row: dict[str, Any]) -> RenderableType | None:
+    if not row["progress"]:
+        return None
+    _, total = _numbers(row)
+    if not total:
+        return _words(row)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_row(ProgressBar(total=total, completed=_numbers(row)[0], width=30), Text(_words(row)))
+    return grid
+
+
+def _words(row: dict[str, Any]) -> str:
+    info = row["progress"] if isinstance(row["progress"], dict) else {}
+    current, total = _numbers(row)
+    parts = [f"{current:g}/{total:g}" if total else f"{current:g}"] if "current" in info else []
+    parts += [
+        f"{name}={value if isinstance(value, str) else to_json(value)}"
+        for name, value in info.items()
+        if name not in ("current", "total")
+    ]
+    return shorten("  ".join(parts))
+
+
+def _numbers(row: dict[str, Any]) -> tuple[float, float]:
+    info = row["progress"] if isinstance(row["progress"], dict) else {}
+    values = [info.get(name) for name in ("current", "total")]
+    current, total = (float(value) if isinstance(value, int | float) else 0.0 for value in values)
+    return current, total
+
+
+def _error(row: dict[str, Any]) -> str | None:
+    found = row["exception"]
+    return None if not found else shorten(f"{found['type']}: {found['message']}", 2_000)
