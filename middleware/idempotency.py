@@ -147,9 +147,7 @@ def key_of(held: HeldMessage, actor: Actor[Any, Any], policy: Declaration) -> st
     if policy.key is None:
         return held.message_id
     try:
-        bound = actor.signature.bind(*held.args, **held.kwargs)
+        arguments = actor.arguments(held.args, held.kwargs)
     except TypeError:
         return held.message_id  # the body will fail with the same TypeError, and say it better
-    bound.apply_defaults()
-    flat = {**bound.arguments, **bound.arguments.get("kwargs", {})}
-    return policy.key.format_map(flat)
+    return policy.render(arguments)

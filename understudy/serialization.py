@@ -272,17 +272,53 @@ def _name_of(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+#: Of the standard library: define exceptions that actors raise, and do nothing else when they are imported.
+_HARMLESS = frozenset(
+    (
+        "asyncio",
+        "binascii",
+        "concurrent",
+        "configparser",
+        "csv",
+        "decimal",
+        "email",
+        "ftplib",
+        "gzip",
+        "http",
+        "imaplib",
+        "json",
+        "lzma",
+        "poplib",
+        "queue",
+        "shutil",
+        "smtplib",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "struct",
+        "subprocess",
+        "tarfile",
+        "urllib",
+        "xml",
+        "zipfile",
+        "zlib",
+    )
+)
+
+
 def find_class(name: str) -> type | None:
     """The class called ``module:Qualified.Name``, or None when this process does not know it.
 
-    Only packages that the process has imported are looked into; a module of such a package is imported if need be.
-    So data from the server cannot make a process load code that its own program does not consist of. (Whoever can
-    write to the server can send any message to any actor; he shall not gain more than that in a mere reader.)
+    Only packages that the process has imported are looked into, and some of the standard library; a module of such a
+    package is imported if need be. So data from the server cannot make a process load code that its own program does
+    not consist of. (Whoever can write to the server can send any message to any actor; he shall not gain more than
+    that in a mere reader.)
     """
     module_name, _, qualname = name.partition(":")
     package, *inner = module_name.split(".")
     parts = qualname.split(".")
-    if package not in sys.modules or "__main__" in (package, *inner) or not all(map(str.isidentifier, parts)):
+    known = package in sys.modules or package in _HARMLESS
+    if not known or "__main__" in (package, *inner) or not all(map(str.isidentifier, parts)):
         return None
     try:
         found: Any = sys.modules.get(module_name) or importlib.import_module(module_name)

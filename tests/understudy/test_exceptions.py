@@ -3,6 +3,7 @@
 import json
 import smtplib
 import subprocess
+import sys
 from typing import Any
 
 import pydantic
@@ -278,3 +279,13 @@ def test_a_traceback_is_readable_and_bounded() -> None:
     assert len(long) < MAX_TRACEBACK + 100
     assert "characters left out" in long
     assert "ValueError: at the end" in long
+
+
+def test_an_exception_of_the_standard_library_is_rebuilt_by_a_reader_that_has_not_imported_its_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = encode_exception(smtplib.SMTPDataError(451, b"later"))
+    monkeypatch.delitem(sys.modules, "smtplib")
+    rebuilt = decode_exception(data)
+    assert type(rebuilt).__name__ == "SMTPDataError"
+    assert rebuilt.smtp_code == 451  # type: ignore[attr-defined]  # of a class that was imported anew

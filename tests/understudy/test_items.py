@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from understudy import Idempotency, Retry, actor, each, handle
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import DeclarationError
-from understudy.items import IN_DOUBT, WINDOW, Items
+from understudy.items import IN_DOUBT, WINDOW
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
 
@@ -228,8 +228,8 @@ def test_failed_items_are_remembered_and_deferred_ones_come_again(
 
 
 def test_fail_and_defer_belong_into_the_loop(broker: SettlingBroker, drain: Drain) -> None:
-    loops: list[Items[int]] = [each([1], key=str), each([], key=str)]
-    for items in loops:
+    nothing: list[int] = []
+    for items in (each([1], key=str), each(nothing, key=str)):
         with pytest.raises(RuntimeError, match="inside the loop"):
             items.fail("x")
         with pytest.raises(RuntimeError, match="inside the loop"):
@@ -257,7 +257,8 @@ def test_a_loop_that_is_left_counts_its_last_item_when_the_message_succeeds(
 def test_nothing_to_do(broker: SettlingBroker, drain: Drain) -> None:
     @actor
     def body() -> int:
-        items = each([], key=str)
+        nothing: list[int] = []
+        items = each(nothing, key=str)
         assert list(items) == []
         return items.successful
 

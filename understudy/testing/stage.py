@@ -67,7 +67,7 @@ def _move(actors: list[dramatiq.Actor[..., object]], broker: SettlingBroker) -> 
 
 
 def _of_a_module(actor: dramatiq.Actor[..., object]) -> bool:
-    return "<locals>" not in actor.fn.__qualname__
+    return "<locals>" not in getattr(actor.fn, "__qualname__", "")
 
 
 def _remove_keys(storage: Storage) -> None:
