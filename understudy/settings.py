@@ -144,6 +144,22 @@ class Settings(EnvSettings):
     shutdown_timeout: Annotated[
         Seconds, Field(ge=0, le=DAY, description="How long running work may go on after SIGTERM.")
     ] = 30.0
+    max_messages: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="A worker process is replaced after so many messages, or up to a tenth less, so that not all "
+            "are replaced at once. Not set: never.",
+        ),
+    ] = None
+    max_memory: Annotated[
+        Bytes | None,
+        Field(
+            ge=MIB,
+            le=MIB**2,
+            description="A worker process whose resident memory is above this is replaced. Not set: never.",
+        ),
+    ] = None
     heartbeat_timeout: Annotated[
         Seconds, Field(ge=0.5, le=3600, description="A worker silent for this long is taken for dead.")
     ] = 5.0

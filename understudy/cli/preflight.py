@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-import dramatiq.broker
-
-from understudy.brokers.settlement import SettlingBroker
-from understudy.errors import SettingsError, UnderstudyError
+from understudy.errors import SettingsError
 from understudy.inspection import open_storage
 from understudy.settings import Settings
 from understudy.storage.client import Storage
+from understudy.supervisor.boot import CannotStart, import_modules
 
 #: Seconds to wait for a server that must be there.
 SERVER_TIMEOUT = 5.0
@@ -58,15 +54,15 @@ def reach(settings: Settings) -> Storage:
     timeout = EMBEDDED_TIMEOUT if settings.server_url is None else SERVER_TIMEOUT
     storage = open_storage(settings, timeout=timeout)
     storage.call("PING")
-    storage.close()  # connections do not survive a fork; being a user of the embedded server does
+    storage.close()  # this process talks to the server no more, and stays a user of the embedded one
     return storage
 
 
 def examine(modules: Sequence[str]) -> Modules:
     """Import ``modules`` in a process of its own, and say what they declare.
 
-    Not in this process: the workers are forked from it, and what a module opens when it is imported (a connection,
-    a thread), and the broker's identity, must not be shared between them.
+    Not in this process: the supervisor stays small and single-threaded, whatever a module opens or starts when it
+    is imported.
     """
     read_end, write_end = os.pipe()
     sys.stdout.flush()
@@ -91,37 +87,8 @@ def examine(modules: Sequence[str]) -> Modules:
 
 
 def _import(modules: Sequence[str]) -> Modules:
-    for name in modules:
-        try:
-            importlib.import_module(name)
-        except BaseException as error:  # noqa: BLE001 - also SystemExit: whatever it is, workers cannot start
-            return Modules(problem=_reason(name, error))
-    broker = dramatiq.broker.global_broker
-    if isinstance(broker, SettlingBroker):
-        return Modules(actors={name: actor.queue_name for name, actor in broker.actors.items()})
-    installs = f"install a {type(broker).__name__}" if broker else "install no broker"
-    return Modules(
-        problem=f"the modules {', '.join(modules)} {installs}; let the first one call understudy.install(), or name "
-        "`tasks` first"
-    )
-
-
-def _reason(name: str, error: BaseException) -> str:
-    if isinstance(error, SettingsError):
-        return str(error)  # the place in the code is of no use: the environment is wrong
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if missing is not None and (name == missing or name.startswith(f"{missing}.")):
-        return (
-            f"cannot import {name!r}: there is no module {missing!r}; worker modules are looked for in the working "
-            "directory and on PYTHONPATH, and named as arguments or in UNDERSTUDY_MODULES"
-        )
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__ and "importlib" not in frame.filename
-    ]
-    said = "".join(traceback.format_exception_only(error)).strip()
-    if isinstance(error, UnderstudyError):
-        frames = frames[:1]  # its message names what is wrong; the first frame is the place in the module
-        said = str(error)
-    return f"cannot import {name!r}: {said}\n{''.join(traceback.format_list(frames))}".rstrip()
+    try:
+        broker = import_modules(modules)
+    except CannotStart as error:
+        return Modules(problem=str(error))
+    return Modules(actors={name: actor.queue_name for name, actor in broker.actors.items()})

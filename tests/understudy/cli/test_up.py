@@ -7,11 +7,11 @@ import pytest
 
 from understudy import clock
 from understudy.cli import up
-from understudy.cli.boot import SAME_SIGNAL
 from understudy.cli.console import Exit
 from understudy.cli.preflight import Modules
 from understudy.embedded import EmbeddedServer
 from understudy.settings import Settings
+from understudy.supervisor.signals import SAME_SIGNAL
 
 from .helpers import READY, Running, environment, there, wait_until
 
