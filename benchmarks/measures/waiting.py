@@ -1,0 +1,60 @@
+"""How long one message takes in a system that is idle. One worker process, 8 threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks import stats
+from benchmarks.contenders import Contender
+from benchmarks.lab import Server
+from benchmarks.process import Process
+from benchmarks.scale import Scale
+
+Values = dict[str, float]
+WARM_UP = 10
+#: Seconds between two messages: short and uneven, so that no poll can fall into step with them.
+PAUSES = (0.005, 0.05)
+
+
+def pick_up(server: Server, contender: Contender, scale: Scale) -> Values:
+    """Milliseconds from send to the start of the body: p50, p99, and the median after silence."""
+    with _idle_system(server, contender, scale) as sender:
+        first = WARM_UP
+        quick = sender.ask(
+            "pick_up", kind=contender.kind, first=first, count=scale.samples, pauses=PAUSES, timeout=300
+        )["seconds"]
+        late = sender.ask(
+            "pick_up",
+            kind=contender.kind,
+            first=first + scale.samples,
+            count=scale.silences,
+            pauses=(scale.silence, scale.silence),
+            timeout=60 + scale.silences * (scale.silence + 20),
+        )["seconds"]
+    return {
+        "p50": stats.percentile(quick, 0.5) * 1000,
+        "p99": stats.percentile(quick, 0.99) * 1000,
+        "silence": stats.percentile(late, 0.5) * 1000,
+        "silence_worst": max(late) * 1000,
+    }
+
+
+def result(server: Server, contender: Contender, scale: Scale) -> Values:
+    """Milliseconds from send to the result in the sender's hand."""
+    with _idle_system(server, contender, scale) as sender:
+        found = sender.ask(
+            "send_and_wait", kind=contender.kind, first=WARM_UP, count=scale.samples, timeout=60 + 5 * scale.samples
+        )["seconds"]
+    return {"p50": stats.percentile(found, 0.5) * 1000, "p99": stats.percentile(found, 0.99) * 1000}
+
+
+@contextmanager
+def _idle_system(server: Server, contender: Contender, scale: Scale) -> Iterator[Process]:
+    """A worker that is under way and idle; yields the process that sends."""
+    with server.bench(contender, capacity=scale.samples + scale.silences + 1_000) as bench:
+        worker = bench.worker()
+        sender = bench.sender()
+        worker.process.ask("start_worker")
+        sender.ask("warm_up", kind=contender.kind, count=WARM_UP, timeout=120)
+        yield sender

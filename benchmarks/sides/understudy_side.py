@@ -1,0 +1,83 @@
+"""Understudy with its whole stack of middleware, as a worker of the product runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import dramatiq
+from dramatiq import Message
+
+import understudy
+from benchmarks.spec import Spec
+from middleware.stack import stack
+from understudy import Idempotency, progress
+from understudy.durations import to_millis
+from understudy.runtime import install
+from understudy.settings import Settings, load
+
+from .base import QUEUE, Bodies
+
+#: Messages that are built before they are handed over: a sender's memory stays small.
+CHUNK = 5_000
+
+
+class UnderstudySide:
+    """Kinds beyond the common ones: ``bare`` (a no-op that keeps no result and does not show STARTED) and
+    ``guarded`` (a no-op that claims a key of its own and reports progress)."""
+
+    def __init__(self, spec: Spec, bodies: Bodies) -> None:
+        settings = load(Settings, environ={**os.environ, "REDIS_URL": spec.url, "UNDERSTUDY_NAMESPACE": spec.namespace})
+        self.broker = install(settings, middleware=stack(settings))
+
+        def guarded(index: int) -> int:
+            progress.update(1, 1)
+            return bodies.noop(index)
+
+        bare: dict[str, Any] = {"ignore_result": True, "track_started": False}
+        claimed: dict[str, Any] = {"idempotency": Idempotency(key="{index}")}
+        kinds = {
+            "noop": (bodies.noop, {}),
+            "io": (bodies.io, {}),
+            "hold": (bodies.hold, {}),
+            "bare": (bodies.noop, bare),
+            "guarded": (guarded, claimed),
+        }
+        self.actors = {
+            kind: understudy.actor(actor_name=kind, queue_name=QUEUE, broker=self.broker, **options)(body)
+            for kind, (body, options) in kinds.items()
+        }
+
+    def start_worker(self, threads: int) -> None:
+        dramatiq.Worker(self.broker, worker_threads=threads).start()
+
+    def send(self, kind: str, index: int) -> None:
+        self.actors[kind].send(index)
+
+    def send_many(self, kind: str, indices: Sequence[int], delay: float | None) -> None:
+        for start in range(0, len(indices), CHUNK):
+            self._hand_over([self.actors[kind].message(index) for index in indices[start : start + CHUNK]], delay)
+
+    def send_delayed(self, kind: str, index: int, delay: float) -> None:
+        self.actors[kind].send_with_options(args=(index,), delay=to_millis(delay))
+
+    def send_and_wait(self, kind: str, index: int, timeout: float) -> None:
+        understudy.handle(self.actors[kind].send(index)).get(timeout=timeout)
+
+    def versions(self) -> dict[str, str]:
+        return {name: version(name) for name in ("understudy", "dramatiq", "redis")}
+
+    def _hand_over(self, messages: list[Message[Any]], delay: float | None) -> None:
+        transmit_many = getattr(self.broker, "transmit_many", None)
+        if transmit_many is not None:
+            transmit_many([(message, delay) for message in messages])
+            return
+        for message in messages:
+            self.broker.enqueue(message, delay=None if delay is None else to_millis(delay))
+
+
+def open_side(spec: Spec, bodies: Bodies) -> UnderstudySide:
+    """Install Understudy in this process."""
+    return UnderstudySide(spec, bodies)
