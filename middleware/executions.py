@@ -16,7 +16,7 @@ class Executions(Middleware):
 
     @property
     def actor_options(self) -> set[str]:
-        return {"idempotency_key"}
+        return {"idempotency_key", "when", "priority"}
 
     def before_process_message(self, broker: Broker, message: Any) -> None:
         held, settling = of(broker, message)
@@ -26,6 +26,7 @@ class Executions(Middleware):
             records=settling.records,
             outcome=held.outcome,
             stopping=settling.stopping,
+            hold=held.hold,
             retries=held.retries,
             items_scope=held.message_id,
             outer=current(),

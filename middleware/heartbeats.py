@@ -1,4 +1,4 @@
-"""Keeps alive what running bodies hold: renews the leases of their claims, writes throttled progress.
+"""Writes the progress that was throttled last, so that a bar never stands still at an old value.
 
 One thread per worker process. ``run_once`` is its step; tests call the step.
 """
@@ -60,26 +60,22 @@ class Heartbeats(Middleware):
             self._thread = None
 
     def run_once(self, broker: SettlingBroker) -> None:
-        """Renew and flush once for everything that runs. An outage is logged; the next round tries again."""
+        """Write what is pending of everything that runs. An outage is logged; the next round tries again."""
         with self._lock:
             running = list(self._running.values())
-        lease = broker.settings.heartbeat_timeout
         for execution in running:
             try:
-                if execution.claim_key is not None and not broker.records.renew(
-                    execution.claim_key, token=execution.token, lease=lease
-                ):
-                    execution.lost = True
-                    if execution.token in self._running:  # else it has just ended, and its claim with it
-                        logger.warning("message %s: its claim belongs to another delivery now", execution.message_id)
                 reporter = Reporter.of(execution)
                 if reporter is not None:
                     reporter.flush()
-            except (ServerUnavailable, LeaseLost) as error:
+            except LeaseLost:
+                execution.lost = True
+                logger.warning("message %s is held by another worker now; its body stops soon", execution.message_id)
+            except ServerUnavailable as error:
                 logger.warning("message %s: heartbeat failed: %s", execution.message_id, error)
 
     def _run(self, broker: SettlingBroker) -> None:
-        interval = min(broker.settings.heartbeat_timeout / 3, 1.0)
+        interval = max(broker.settings.progress_interval, 0.5)
         while not self._stop.wait(interval):
             try:
                 self.run_once(broker)

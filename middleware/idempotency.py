@@ -1,7 +1,7 @@
 """At most one outcome per key, at most one live holder that runs the body (P3).
 
-Before the body the key is *claimed*. The claim is renewed while the body runs, *completed* with the result in the
-commit of a success, *kept* for the same message when it retries or is handed back, and *released* when it failed
+Before the body the key is *claimed*, for as long as this delivery is held. The claim is *completed* with the result in
+the commit of a success, *kept* for the same message when it retries or is handed back, and *released* when it failed
 for good, so that somebody may try anew. All but the claim itself happen inside the outcome's one script.
 """
 
@@ -15,7 +15,6 @@ from dramatiq.middleware import Pipelines, SkipMessage
 
 from understudy import serialization
 from understudy.actors import Actor, declared
-from understudy.brokers.outbox import unpack
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
 from understudy.durations import to_seconds
 from understudy.errors import (
@@ -36,7 +35,7 @@ from understudy.states import State
 
 from .executions import of, opened
 
-#: A waiting duplicate looks again after this many seconds, or when its twin's lease ends if that is sooner.
+#: A waiting duplicate looks again after this many seconds, or when the key is no longer kept if that is sooner.
 LOOK_AGAIN = 1.0
 #: ... but not more often than this.
 NOT_BEFORE = 0.05
@@ -58,16 +57,18 @@ class Idempotency(Middleware):
         key = f"{quote(held.actor_name, safe='')}:{key_of(held, execution.actor, policy)}"
         try:
             claim = settling.records.claim(
-                key,
-                token=execution.token,
-                message_id=held.message_id,
-                lease=settling.settings.heartbeat_timeout,
+                key, execution.hold, message_id=held.message_id, streams=settling.streams_of(held.queue_name)
             )
         except ServerUnavailable as error:
+            # It may have been taken all the same. Left as it is, it would look like that of a worker that died.
+            execution.claim_key, execution.unheard = key, True
             raise GuardUnavailable(f"idempotency could not claim its key, so the actor did not run: {error}") from error
         execution.items_scope = f"key:{key}"
         if claim.verdict == "done":
             self._already_done(settling, held, execution, claim)
+        if claim.verdict == "finished":
+            execution.duplicate = True
+            raise SkipMessage("this message has ended already")
         if claim.verdict == "busy":
             self._twin_runs(held, execution, policy, claim)
         execution.claim_key = key
@@ -91,10 +92,10 @@ class Idempotency(Middleware):
             outcome.claim_result = bytes(outcome.fields.get("result", b""))  # type: ignore[arg-type]  # encoded
         elif isinstance(exception, LeaseLost):
             outcome.claim = ""  # whoever took the message has it; of a claim that was lost nothing is ours
-        elif execution.superseded or outcome.disposition in (Disposition.RETRY, Disposition.HAND_BACK):
+        elif outcome.disposition in (Disposition.RETRY, Disposition.HAND_BACK):
             # Nobody else enters while the message is on its way back. Should it vanish, the key is free again
             # after the TTL.
-            outcome.claim, outcome.claim_ttl = "keep", outcome.delay + ttl
+            outcome.claim, outcome.claim_ttl = "undo" if execution.unheard else "keep", outcome.delay + ttl
         else:
             outcome.claim = "release"
 
@@ -107,12 +108,8 @@ class Idempotency(Middleware):
 
     def _already_done(self, settling: SettlingBroker, held: HeldMessage, execution: Execution, claim: Claim) -> None:
         execution.duplicate = True
-        if claim.owner == held.message_id:
-            record = settling.records.read(held.message_id)
-            if held.entry and record.text("outbox_entry") == held.entry:
-                unpack(held, record.fields.get("outbox", b""))
-            if record.state.terminal:
-                raise SkipMessage("done already")
+        if claim.owner == held.message_id and settling.records.read(held.message_id).state.terminal:
+            raise SkipMessage("done already")
         held.outcome.state = State.SUCCESS
         held.outcome.fields.update(actor=held.actor_name, queue=held.queue_name, result=claim.result)
         if claim.owner != held.message_id:
@@ -131,7 +128,9 @@ class Idempotency(Middleware):
         told = f"message {claim.owner} holds the same idempotency key"
         if policy.on_running == "wait" or claim.owner == held.message_id:
             # The same message delivered twice is never skipped or failed: its record is the twin's.
-            raise HandBack(told, delay=min(max(claim.wait, NOT_BEFORE), LOOK_AGAIN))
+            raise HandBack(
+                told, delay=LOOK_AGAIN if claim.wait is None else min(max(claim.wait, NOT_BEFORE), LOOK_AGAIN)
+            )
         if policy.on_running == "fail":
             raise DuplicateRunning(told)
         held.outcome.state = State.REVOKED

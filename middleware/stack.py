@@ -9,16 +9,16 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     Executions     opens the execution                  closes it, when all have contributed       ^
     Idempotency    claims the key, or the message       completes, keeps or releases the claim,    |
                    does not come further                by the state that States has set           |
-    States         takes the hold, shows STARTED        sets state and result, collects marks      |
+    States         lets it in                           sets state and result, collects marks      |
     Progress       gives the body its reporter          (flushed by States)                        |
-    Heartbeats     renews from here on                  stops renewing before the claim is settled |
+    Heartbeats     writes throttled progress            stops it                                   |
     TimeLimit      the clock starts last                the clock stops first but for Retries ...
     Results        (Dramatiq's door to the records: stores nothing itself)                         |
     Pipelines                                           enqueues the next step into the outcome    |
     Retries                                             decides: done, retry, failed, hand back ---'
 
-Idempotency stands before States, because a duplicate must not show STARTED; States before Progress, because
-progress is written under the hold. Retries is last, so that everything above it knows the disposition.
+Idempotency stands before States, because a duplicate is not let in. STARTED is shown by the broker, after all of
+these. Retries is last, so that everything above it knows the disposition.
 """
 
 from __future__ import annotations

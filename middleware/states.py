@@ -1,32 +1,25 @@
 """State and result of every message, by id (S01-S19).
 
-Before the body the message is taken hold of (and STARTED is shown); after it the outcome gets the state with the
-result, or with the exception and its traceback.
+After the body the outcome gets the state with the result, or with the exception and its traceback. STARTED is shown
+by the broker, which knows best when a body has begun (``track_started``).
 """
 
 from __future__ import annotations
 
-import os
-import socket
 from typing import Any
 
 import dramatiq
 from dramatiq import Broker, Middleware
-from dramatiq.middleware import SkipMessage
 
 from understudy import clock, serialization
 from understudy.actors import declared
-from understudy.brokers.outbox import unpack
 from understudy.brokers.settlement import HeldMessage
 from understudy.durations import to_millis
 from understudy.errors import (
-    GuardUnavailable,
-    HandBack,
     MaxRetriesExceeded,
     ResultTooLarge,
     Revoked,
     SerializationError,
-    ServerUnavailable,
 )
 from understudy.exceptions import encode_exception, format_traceback
 from understudy.outcome import Disposition
@@ -36,44 +29,15 @@ from .executions import of, opened
 
 
 class States(Middleware):
-    """Keeps the record. A guard too: without a hold on the message the body does not run (P12)."""
+    """Keeps the record. Below the guards: what it finds before the body has been let in."""
 
     @property
     def actor_options(self) -> set[str]:
         return {"result_ttl", "track_started", "ignore_result"}
 
     def before_process_message(self, broker: Broker, message: Any) -> None:
-        held, settling = of(broker, message)
-        execution = opened(held)
-        try:
-            begun = settling.records.begin(
-                held.message_id,
-                token=execution.token,
-                actor=held.actor_name,
-                queue=held.queue_name,
-                worker=_worker(),
-                track=declared(execution.actor).track_started,
-                retries=held.retries,
-                entry=held.entry,
-                scope=execution.items_scope,
-                claim=execution.claim_key,
-            )
-        except ServerUnavailable as error:
-            raise GuardUnavailable(f"the message could not be taken hold of: {error}") from error
-        if begun.held:
-            execution.begun = True
-            execution.last_info = begun.info
-            return
-        execution.duplicate = True
-        if begun.verdict == "unclaimed":
-            raise HandBack("another delivery of this message was faster")
-        if begun.verdict == "settled":
-            unpack(held, begun.outbox)
-            raise SkipMessage("a process died after it had recorded what became of this; the rest is done now")
-        if begun.verdict == "stale":
-            execution.superseded = True
-            raise SkipMessage("a later attempt of this message is on its way")
-        raise SkipMessage(f"this message has ended in {begun.state} already")
+        held, _ = of(broker, message)
+        opened(held).begun = True
 
     def after_process_message(
         self, broker: Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
@@ -133,10 +97,6 @@ class States(Middleware):
         outcome.state = State.SUCCESS
         outcome.fields.update(result=data, exception=b"", traceback=b"", next_run=b"")
         return None
-
-
-def _worker() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _shown(held: HeldMessage, exception: BaseException) -> BaseException | None:

@@ -8,18 +8,16 @@ import dramatiq
 import msgspec
 
 from . import serialization
-from .errors import DecodeError
 
 
 class MessageEncoder(dramatiq.Encoder):
     """Dramatiq's ``Encoder`` seam. Refuses what cannot travel with its path (``SerializationError``)."""
 
-    def encode(self, data: dict[str, Any]) -> bytes:
+    def encode(self, data: Any) -> bytes:
+        if not isinstance(data, dict):
+            return serialization.dumps(data)  # a result: Dramatiq's own result backends use the encoder, too
         wire = {name: serialization.to_wire(value, root=name) for name, value in data.items()}
         return msgspec.json.encode(wire)
 
-    def decode(self, data: bytes) -> dict[str, Any]:
-        fields = serialization.loads(data)
-        if not isinstance(fields, dict):
-            raise DecodeError(f"not a message: {type(fields).__name__} in place of its fields")
-        return fields
+    def decode(self, data: bytes) -> Any:
+        return serialization.loads(data)

@@ -9,6 +9,7 @@
     |-- SerializationError            a value cannot travel (also a TypeError: raised in the caller)
     |-- DecodeError                   bytes from the server are not what Understudy wrote
     |-- ServerUnavailable             the server cannot be asked: nothing was decided
+    |   |-- NoGroup                   the server knows no such queue: it has lost its data
     |   `-- GuardUnavailable          ... and so the actor did not run (it fails closed)
     |-- TaskError                     what a reader of results meets
     |   |-- ResultTimeout             waited, not ready (also a TimeoutError)
@@ -17,6 +18,7 @@
     |   |-- MaxRetriesExceeded        the body asked for one more run than its policy allows
     |   |-- Revoked                   the message was revoked: it did not run, or was stopped
     |   |-- DuplicateRunning          a twin with the same idempotency key runs, and the actor said "fail"
+    |   |-- PoisonMessage             worker processes died while they ran it, too many times
     |   |-- InDoubt                   the process died between work and commit, and the actor said "skip"
     |   `-- ResultTooLarge            the result is above the limit
     |-- HookFailed                    a middleware hook raised, so the outcome does not count
@@ -75,6 +77,10 @@ class ServerUnavailable(UnderstudyError):
     """The server could not be asked, so nothing was decided. Check that it runs: ``understudy doctor``."""
 
 
+class NoGroup(ServerUnavailable):
+    """The server answers that it knows no such consumer group: it has lost its data, or the queue was never made."""
+
+
 class GuardUnavailable(MiddlewareError, ServerUnavailable):
     """A guard could not ask the server, so the actor did not run; the message waits and is tried again.
 
@@ -125,6 +131,10 @@ class Revoked(TaskError):
 
 class DuplicateRunning(TaskError):
     """A message with the same idempotency key is being worked on, and the actor says ``on_running="fail"``."""
+
+
+class PoisonMessage(TaskError):
+    """The body was running at too many deaths of a worker process, the last time alone; it is a dead letter now."""
 
 
 class InDoubt(TaskError):

@@ -7,13 +7,13 @@ that ``each`` and ``progress`` work there too and record nothing.
 from __future__ import annotations
 
 import threading
-import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .actors import Actor, declared
 from .errors import LeaseLost
+from .holds import Hold
 from .outcome import Outcome
 from .records import Records
 
@@ -29,12 +29,13 @@ class Execution:
     """What is known of the delivery being worked on.
 
     Attributes:
-      token: new for every delivery; every write on the message's behalf carries it.
+      hold: the delivery: every write on the message's behalf checks it and carries its token.
       retries: how many retries came before this run.
       items_scope: what remembered items belong to: the idempotency key if there is one, else the message.
-      begun: the hold was taken; without it there is nothing to settle under this token.
+      unheard: the claim was asked for, and the answer did not come.
+      begun: it was let in by the guards.
       duplicate: this delivery is a duplicate and does not run.
-      superseded: it was retried already; the retry is on its way.
+      uses_items: the body remembers items, so that something of them lies on the server.
       lost: set by the heartbeat when the claim belongs to another delivery; the body stops at its next write.
       outer: what ``current()`` found before.
     """
@@ -44,17 +45,27 @@ class Execution:
     records: Records
     outcome: Outcome
     stopping: threading.Event
+    hold: Hold
     retries: int = 0
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
     items_scope: str = ""
     claim_key: str | None = None
-    last_info: bytes = b""
+    unheard: bool = False
     begun: bool = False
     duplicate: bool = False
-    superseded: bool = False
+    uses_items: bool = False
     lost: bool = False
     outer: Execution | None = None
     contributors: list[Contributor] = field(default_factory=list)
+
+    @property
+    def token(self) -> str:
+        """Names the delivery."""
+        return self.hold.token
+
+    @property
+    def track_started(self) -> bool:
+        """Whether STARTED is shown."""
+        return declared(self.actor).track_started
 
     @property
     def last_attempt(self) -> bool:

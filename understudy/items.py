@@ -15,10 +15,14 @@ record of the message.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
+from . import clock
+from .brokers.redis import RedisBroker
+from .brokers.sharing import limit_of
 from .errors import DeclarationError, HandBack
 from .execution import Execution, current
 from .options import OnDoubt, choose
@@ -29,6 +33,8 @@ T = TypeVar("T")
 
 #: How many items are looked up at once when an execution goes on after another.
 WINDOW = 500
+#: The part of its time limit after which a delivery gives out no more items.
+ENOUGH = 0.8
 DONE = "1"
 FAILED = "!"
 #: Between the name of a loop and the key of an item.
@@ -46,6 +52,10 @@ def each(
     name: str = "",
 ) -> Items[T]:
     """Iterate over ``items``, remembering which are done. Reports progress, stops cleanly on shutdown.
+
+    The time limit of the message bounds each delivery, not all the items together: when 80 % of it have passed and
+    this delivery has finished at least one item, the message is handed back at the next item, and another delivery
+    goes on at once. No attempt is burned. So a single item must not take longer than the rest, a fifth of the limit.
 
     Called outside of a worker it gives every distinct item once and records nothing.
 
@@ -74,6 +84,7 @@ def each(
         )
     store = _Remembered(execution, on_doubt, prefix)
     execution.contributors.append(store)
+    execution.uses_items = True
     return Items(items, store, key=key, total=total, execution=execution)
 
 
@@ -98,6 +109,9 @@ class Items(Generic[T]):
         self.failures: dict[str, str] = {}
         #: How many items were put off to the next execution.
         self.deferred = 0
+        self._enough = _when_to_end(execution)
+        #: Whether an item was finished in this delivery. Without, handing back would go on for ever.
+        self._finished = False
 
     @property
     def successful(self) -> int:
@@ -132,6 +146,7 @@ class Items(Generic[T]):
                     continue
                 yield item
                 self._store.over = True
+                self._finished = self._finished or self._store.mark != ""
                 self._passed(index)
         self._store.advance("")
 
@@ -163,6 +178,9 @@ class Items(Generic[T]):
         if self._execution is not None and self._execution.stopping.is_set():
             self._store.advance("")
             raise HandBack("the worker is stopping; the rest of the items is for another one")
+        if self._finished and clock.monotonic() >= self._enough:
+            self._store.advance("")
+            raise HandBack("the time limit is near; the rest of the items is for the next delivery")
 
     def _name(self, item: T, index: int) -> str:
         if callable(self._key):
@@ -174,6 +192,19 @@ class Items(Generic[T]):
         if name is None or str(name) == "":
             raise DeclarationError(f"item {index} has no {self._key!r}, by which it would be remembered")
         return str(name)
+
+
+def _when_to_end(execution: Execution | None) -> float:
+    """When the delivery gives out no more items, by the clock that measures."""
+    if execution is None:
+        return math.inf
+    broker = execution.actor.broker
+    if not isinstance(broker, RedisBroker):
+        return math.inf
+    held = broker.holds.get((execution.hold.stream, execution.hold.entry))
+    if held is None or held.began_at is None:
+        return math.inf
+    return held.began_at + ENOUGH * limit_of(broker, held)
 
 
 class _Store:
@@ -249,9 +280,8 @@ class _Remembered(_Store):
         execution.confirm()
         self._opening = key
         verdict, mark = execution.records.item(
-            execution.message_id,
             execution.items_scope,
-            token=execution.token,
+            execution.hold,
             close=self.open_key and self.prefix + self.open_key,
             mark=self.mark,
             opens=key and self.prefix + key,

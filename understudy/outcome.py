@@ -15,7 +15,7 @@ from dramatiq import Message
 
 from .states import State
 
-ClaimAction = Literal["", "complete", "keep", "release"]
+ClaimAction = Literal["", "complete", "keep", "undo", "release"]
 
 
 class Disposition(StrEnum):

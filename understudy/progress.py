@@ -67,7 +67,9 @@ class Reporter:
             if self._pending is None:
                 return
             data, self._written_at = self._pending, clock.monotonic()
-            held = execution.records.progress(execution.message_id, token=execution.token, info=data)
+            held = execution.records.progress(
+                execution.message_id, execution.hold, info=data, actor=execution.actor.actor_name
+            )
             self._pending = None
         execution.confirm(held)
 

@@ -1,23 +1,25 @@
 """What is recorded of messages: one hash each, read by id alone, with Celery's states (S01-S09).
 
-Fields of a record: ``v`` schema version, ``state``, ``actor``, ``queue``, ``worker``, ``holder`` (the delivery
-token), ``settled`` (the token whose outcome was committed last), ``started_at`` ``done_at`` ``expires_at``
+Fields of a record: ``v`` schema version, ``state``, ``actor``, ``queue``, ``worker``, ``by`` (the delivery
+token), ``started_at`` ``done_at`` ``expires_at``
 ``next_run`` (milliseconds), ``retries``, ``info`` (progress), ``result``, ``exception``, ``traceback``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import serialization
 from .durations import to_millis
 from .errors import DecodeError
-from .outcome import Outcome
+from .holds import GROUP, Hold
 from .states import State
 from .storage.client import Storage
 
-Settled = Literal["committed", "again", "lost", "unclaimed"]
+#: Seconds for which a claim is believed that is held in another queue, where this delivery cannot look.
+BELIEVED = 3600.0
 
 
 @dataclass(frozen=True)
@@ -45,27 +47,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Claim:
-    """The answer to a claim of an idempotency key; ``wait`` is in seconds."""
+    """The answer to a claim of an idempotency key. ``wait``: seconds that it is kept for a retry of its owner."""
 
-    verdict: Literal["run", "takeover", "done", "busy"]
+    verdict: Literal["run", "takeover", "done", "finished", "busy"]
     owner: str = ""
     result: bytes = b""
-    wait: float = 0.0
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The answer to taking hold of a message (see ``begin.lua``)."""
-
-    verdict: Literal["begun", "unclaimed", "settled", "finished", "stale"]
-    state: State | None = None
-    info: bytes = b""
-    outbox: bytes = b""
-
-    @property
-    def held(self) -> bool:
-        """Whether the body may run."""
-        return self.verdict == "begun"
+    wait: float | None = None
 
 
 class Records:
@@ -77,71 +64,41 @@ class Records:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
-    def claim(self, key: str, *, token: str, message_id: str, lease: float) -> Claim:
-        """Ask to be the one holder of idempotency ``key`` for ``lease`` seconds."""
+    def claim(self, key: str, hold: Hold, *, message_id: str, streams: Sequence[str]) -> Claim:
+        """Ask to be the one holder of idempotency ``key``; ``streams`` are those of the message's queue."""
         keys = self.storage.keys
+        queue = hold.token.partition("/")[0]
         verdict, owner, *rest = self.storage.run(
-            "claim", [keys.clock, keys.claim(key), keys.claimed_items(key)], [token, message_id, to_millis(lease)]
+            "claim",
+            [keys.clock, keys.claim(key), keys.claimed_items(key), keys.state(message_id), *streams],
+            [hold.token, message_id, GROUP, queue, to_millis(BELIEVED)],
         )
         name = verdict.decode()
         if name == "done":
             return Claim("done", owner.decode(), result=rest[0])
         if name == "busy":
-            return Claim("busy", owner.decode(), wait=float(rest[0]) / 1000)
+            wait = int(rest[0])
+            return Claim("busy", owner.decode(), wait=None if wait < 0 else wait / 1000)
         return Claim(name, owner.decode())
 
-    def renew(self, key: str, *, token: str, lease: float) -> bool:
-        """Extend the lease of a claim; False when it belongs to another delivery now."""
-        keys = self.storage.keys
-        return bool(self.storage.run("renew", [keys.clock, keys.claim(key)], [token, to_millis(lease)]))
-
-    def begin(
-        self,
-        message_id: str,
-        *,
-        token: str,
-        actor: str,
-        queue: str,
-        worker: str,
-        track: bool,
-        retries: int = 0,
-        entry: str = "",
-        scope: str | None = None,
-        claim: str | None = None,
-    ) -> Begun:
-        """Take hold of a message for one delivery and, when tracked, show STARTED.
-
-        Args:
-          retries: how many retries came before this delivery.
-          entry: what names the delivered copy of the message.
-          scope: what its items belong to; the message itself when None.
-          claim: the idempotency key under which the body runs.
-        """
-        keys = self.storage.keys
-        verdict, *rest = self.storage.run(
-            "begin",
-            [keys.clock, keys.state(message_id), keys.items(scope or message_id), keys.claim(claim or "-")],
-            [token, actor, queue, worker, int(track), retries, entry, int(claim is not None)],
-        )
-        name = verdict.decode()
-        if name == "finished":
-            return Begun(name, state=State(rest[0].decode()))
-        if name == "settled":
-            return Begun(name, outbox=rest[0])
-        return Begun(name, info=rest[0] if rest else b"")
-
-    def progress(self, message_id: str, *, token: str, info: bytes) -> bool:
+    def progress(self, message_id: str, hold: Hold, *, info: bytes, actor: str) -> bool:
         """Write progress; False when this delivery does not hold the message any more."""
         keys = self.storage.keys
-        return bool(self.storage.run("progress", [keys.state(message_id)], [token, info, keys.channel(message_id)]))
+        queue = hold.token.partition("/")[0]
+        return bool(
+            self.storage.run(
+                "progress",
+                [keys.clock, hold.stream, keys.state(message_id)],
+                [GROUP, hold.entry, hold.token, info, keys.channel(message_id), actor, queue],
+            )
+        )
 
-    def item(
-        self, message_id: str, scope: str, *, token: str, close: str, mark: str, opens: str, on_doubt: str
-    ) -> tuple[str, str]:
+    def item(self, scope: str, hold: Hold, *, close: str, mark: str, opens: str, on_doubt: str) -> tuple[str, str]:
         """Close one item and open the next (see ``item.lua``): the verdict, and the mark if it is closed."""
-        keys = self.storage.keys
         reply = self.storage.run(
-            "item", [keys.state(message_id), keys.items(scope)], [token, close, mark, opens, on_doubt]
+            "item",
+            [hold.stream, self.storage.keys.items(scope)],
+            [GROUP, hold.entry, hold.token, close, mark, opens, on_doubt],
         )
         verdict, *rest = (part.decode() for part in reply)
         return verdict, rest[0] if rest else ""
@@ -166,40 +123,6 @@ class Records:
             )
             if int(cursor) == 0:
                 return len(done)
-
-    def settle(
-        self,
-        message_id: str,
-        outcome: Outcome,
-        *,
-        token: str,
-        begun: bool,
-        scope: str,
-        claim: str,
-        ttl: float,
-    ) -> Settled:
-        """Commit ``outcome``. ``"lost"``, ``"unclaimed"``: it had no right to, nothing was written."""
-        keys = self.storage.keys
-        fields = [part for pair in outcome.fields.items() for part in pair]
-        marks = [part for pair in outcome.marks.items() for part in pair]
-        reply: bytes = self.storage.run(
-            "settle",
-            [keys.clock, keys.state(message_id), keys.items(scope), keys.claim(claim)],
-            [
-                token,
-                int(begun),
-                outcome.state.value if outcome.state else "",
-                to_millis(ttl),
-                outcome.claim,
-                to_millis(outcome.claim_ttl),
-                outcome.claim_result,
-                keys.channel(message_id),
-                len(outcome.fields),
-                *fields,
-                *marks,
-            ],
-        )
-        return reply.decode()  # type: ignore[return-value]  # settle.lua has no other replies
 
     def read(self, message_id: str) -> Record:
         """The record of a message; PENDING when there is none, or its time is over (S01, S09)."""

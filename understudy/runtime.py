@@ -16,12 +16,11 @@ from dramatiq import Middleware
 
 from .brokers.redis import RedisBroker
 from .brokers.settlement import SettlingBroker
-from .brokers.stub import StubBroker
 from .embedded import EmbeddedServer
 from .encoder import MessageEncoder
 from .errors import SettingsError
 from .settings import Settings, load
-from .storage.client import Storage, connect, in_memory
+from .storage.client import BLOCKING_TIMEOUT, NEVER, Storage, connect, in_memory
 
 #: Two threads that ask first at the same time get the same broker.
 _installing = threading.Lock()
@@ -56,19 +55,25 @@ def installed() -> SettlingBroker:
     return found
 
 
-def build(
-    settings: Settings, *, middleware: Sequence[Middleware] = (), storage: Storage | None = None
-) -> SettlingBroker:
-    """A broker for ``settings``, installed nowhere. ``storage`` replaces the one that they describe."""
-    storage = storage or build_storage(settings)
-    kind = StubBroker if settings.is_stub else RedisBroker
-    return kind(storage, settings, middleware=list(middleware))
+def build(settings: Settings, *, middleware: Sequence[Middleware] = (), storage: Storage | None = None) -> RedisBroker:
+    """A broker for ``settings``, installed nowhere. ``storage`` replaces the one that they describe, and then nothing
+    blocks: whoever gives a storage drives the broker step by step."""
+    reader = None
+    if storage is None:
+        storage = build_storage(settings)
+        reader = None if settings.is_stub else build_storage(settings, blocking=True)
+    return RedisBroker(storage, settings, middleware=list(middleware), reader=reader)
 
 
-def build_storage(settings: Settings) -> Storage:
-    """Access to the server that ``settings`` describe: a given one, the embedded one, or one in memory."""
+def build_storage(settings: Settings, *, blocking: bool = False) -> Storage:
+    """Access to the server that ``settings`` describe: a given one, the embedded one, or one in memory.
+
+    Args:
+      blocking: for reads that wait on the server; they are not resent, because a reply may have been lost.
+    """
     if settings.is_stub:
         return Storage(in_memory(), namespace=settings.namespace, can_wait=False)
     url = settings.server_url
     embedded = EmbeddedServer(settings.data_dir / "server") if url is None else None
-    return Storage(connect(url, embedded=embedded), namespace=settings.namespace)
+    options = {"socket_timeout": BLOCKING_TIMEOUT, "retry": NEVER} if blocking else {}
+    return Storage(connect(url, embedded=embedded, **options), namespace=settings.namespace)

@@ -1,4 +1,4 @@
-"""What keeps a running body's claim and writes its throttled progress. Tests call the step."""
+"""What writes the throttled progress of a running body. Tests call the step."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from middleware.heartbeats import Heartbeats
+from tests.understudy.brokers.helpers import take_away
 from understudy import Idempotency, actor, handle, progress
-from understudy.brokers.settlement import SettlingBroker
+from understudy.brokers.redis import RedisBroker
 from understudy.errors import LeaseLost
 from understudy.testing.conditions import wait_until
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
 
 Drain = Callable[..., int]
-LEASE = 10
 
 
-def of(broker: SettlingBroker) -> Heartbeats:
+def of(broker: RedisBroker) -> Heartbeats:
     return next(part for part in broker.middleware if isinstance(part, Heartbeats))
 
 
-def test_a_renewed_claim_is_not_taken_over(
-    broker: SettlingBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, faults: Faults
+def test_the_claim_of_a_long_body_is_not_taken_over(
+    broker: RedisBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, faults: Faults
 ) -> None:
     ran: list[int] = []
 
@@ -46,7 +46,7 @@ def test_a_renewed_claim_is_not_taken_over(
     assert ran == [1]
 
 
-def test_throttled_progress_is_written(broker: SettlingBroker, drain: Drain) -> None:
+def test_throttled_progress_is_written(broker: RedisBroker, drain: Drain) -> None:
     broker.settings = broker.settings.model_copy(update={"progress_interval": 3_600.0})
 
     @actor
@@ -63,13 +63,18 @@ def test_throttled_progress_is_written(broker: SettlingBroker, drain: Drain) -> 
 
 
 def test_an_outage_is_logged_and_the_next_round_tries_again(
-    broker: SettlingBroker, drain: Drain, faults: Faults, caplog: pytest.LogCaptureFixture
+    broker: RedisBroker, drain: Drain, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    @actor(idempotency=Idempotency())
+    broker.settings = broker.settings.model_copy(update={"progress_interval": 3_600.0})
+
+    @actor
     def body() -> None:
+        progress.update(1)
+        progress.update(2)
         with faults.outage():
             of(broker).run_once(broker)
         of(broker).run_once(broker)
+        assert handle(message).progress == {"current": 2}
 
     message = body.send()
     drain()
@@ -77,20 +82,24 @@ def test_an_outage_is_logged_and_the_next_round_tries_again(
     assert caplog.text.count("heartbeat failed") == 1
 
 
-def test_a_claim_that_is_lost_stops_the_body_at_its_next_write(
-    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+@pytest.mark.parametrize("idempotency", [None, Idempotency()])
+def test_a_message_that_was_taken_away_stops_the_body_at_its_next_write(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, idempotency: Idempotency | None
 ) -> None:
+    broker.settings = broker.settings.model_copy(update={"progress_interval": 3_600.0})
     caught: list[LeaseLost] = []
 
-    @actor(idempotency=Idempotency())
+    @actor(idempotency=idempotency)
     def body() -> str:
         if caught:
             return "second"
-        claim = next(broker.storage.client.scan_iter(match=broker.storage.keys.claim("*")))
-        broker.storage.client.hset(claim, "token", "somebody else's")
+        progress.update(1)
+        progress.update(2)
+        take_away(broker)
         of(broker).run_once(broker)
         try:
-            progress.update(1)
+            freezer.tick(3_600)
+            progress.update(3)
         except LeaseLost as error:
             caught.append(error)
             raise
@@ -99,13 +108,11 @@ def test_a_claim_that_is_lost_stops_the_body_at_its_next_write(
     message = body.send()
     drain()
     assert len(caught) == 1
-    for _ in range(3):
-        freezer.tick(LEASE)
-        drain()
     assert handle(message).get() == "second"
+    assert broker.refused == 1
 
 
-def test_what_has_ended_is_not_renewed(broker: SettlingBroker, drain: Drain, faults: Faults) -> None:
+def test_what_has_ended_is_not_asked_about(broker: RedisBroker, drain: Drain, faults: Faults) -> None:
     @actor(idempotency=Idempotency())
     def body() -> None: ...
 
@@ -117,7 +124,7 @@ def test_what_has_ended_is_not_renewed(broker: SettlingBroker, drain: Drain, fau
 
 
 @pytest.mark.brokers("server")
-def test_a_worker_has_one_thread_for_it(broker: SettlingBroker) -> None:
+def test_a_worker_has_one_thread_for_it(broker: RedisBroker) -> None:
     def named() -> int:
         return sum(thread.name == "heartbeats" for thread in threading.enumerate())
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Idempotency, Retry, actor, each, handle
-from understudy.brokers.settlement import SettlingBroker
+from understudy import Idempotency, Retry, actor, clock, each, handle
+from understudy.brokers.redis import RedisBroker
+from understudy.durations import to_millis
 from understudy.errors import DuplicateRunning, InDoubt, Revoked
 from understudy.testing.faults import Faults, When
 from understudy.testing.worker import StepWorker
@@ -21,7 +22,7 @@ LEASE = 10
 
 
 @pytest.mark.parametrize("result", [{"x": 1}, None, 0, ""])
-def test_a_duplicate_gets_the_stored_result(broker: SettlingBroker, drain: Drain, result: object) -> None:
+def test_a_duplicate_gets_the_stored_result(broker: RedisBroker, drain: Drain, result: object) -> None:
     ran: list[int] = []
 
     @actor(idempotency=Idempotency())
@@ -41,7 +42,7 @@ def test_a_duplicate_gets_the_stored_result(broker: SettlingBroker, drain: Drain
     assert broker.refused == 0
 
 
-def test_a_forgotten_record_is_not_a_forgotten_outcome(broker: SettlingBroker, drain: Drain) -> None:
+def test_a_forgotten_record_is_not_a_forgotten_outcome(broker: RedisBroker, drain: Drain) -> None:
     ran: list[int] = []
 
     @actor(idempotency=Idempotency())
@@ -60,7 +61,7 @@ def test_a_forgotten_record_is_not_a_forgotten_outcome(broker: SettlingBroker, d
     assert handle(again).get() == 7
 
 
-def test_the_ttl_ends_exactly(broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory) -> None:
+def test_the_ttl_ends_exactly(broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory) -> None:
     ran: list[int] = []
 
     @actor(idempotency=Idempotency(ttl=timedelta(hours=1)), result_ttl=DAY)
@@ -77,7 +78,7 @@ def test_the_ttl_ends_exactly(broker: SettlingBroker, drain: Drain, freezer: Fro
         assert len(ran) == expected, "after the TTL it is new work, with new items"
 
 
-def test_the_key_is_made_from_arguments(broker: SettlingBroker, drain: Drain) -> None:
+def test_the_key_is_made_from_arguments(broker: RedisBroker, drain: Drain) -> None:
     ran: list[tuple[int, str]] = []
 
     @actor(idempotency=Idempotency(key="{user}:{kind}"))
@@ -92,7 +93,7 @@ def test_the_key_is_made_from_arguments(broker: SettlingBroker, drain: Drain) ->
     assert ran == [(1, "mail"), (1, "sms"), (2, "mail")]
 
 
-def test_a_key_given_at_send_goes_before_the_template(broker: SettlingBroker, drain: Drain) -> None:
+def test_a_key_given_at_send_goes_before_the_template(broker: RedisBroker, drain: Drain) -> None:
     ran: list[int] = []
 
     @actor(idempotency=Idempotency(key="{x}"))
@@ -107,7 +108,7 @@ def test_a_key_given_at_send_goes_before_the_template(broker: SettlingBroker, dr
 
 
 @pytest.mark.parametrize(("name", "key"), [("b", "k"), ("a:b", "c")])
-def test_keys_of_different_actors_do_not_meet(broker: SettlingBroker, drain: Drain, name: str, key: str) -> None:
+def test_keys_of_different_actors_do_not_meet(broker: RedisBroker, drain: Drain, name: str, key: str) -> None:
     ran: list[str] = []
 
     @actor(actor_name="a", idempotency=Idempotency())
@@ -124,7 +125,7 @@ def test_keys_of_different_actors_do_not_meet(broker: SettlingBroker, drain: Dra
     assert sorted(ran) == ["a", name]
 
 
-def test_a_failure_leaves_the_key_to_others(broker: SettlingBroker, drain: Drain) -> None:
+def test_a_failure_leaves_the_key_to_others(broker: RedisBroker, drain: Drain) -> None:
     ran: list[int] = []
 
     @actor(idempotency=Idempotency())
@@ -142,7 +143,7 @@ def test_a_failure_leaves_the_key_to_others(broker: SettlingBroker, drain: Drain
 
 
 def test_a_retry_enters_its_own_claim_and_its_twin_waits(
-    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
 ) -> None:
     ran: list[str] = []
 
@@ -171,7 +172,7 @@ def test_a_retry_enters_its_own_claim_and_its_twin_waits(
 
 @pytest.mark.parametrize("on_running", ["wait", "skip", "fail"])
 def test_a_duplicate_that_meets_its_running_twin(
-    broker: SettlingBroker,
+    broker: RedisBroker,
     step_worker: StepWorker,
     freezer: FrozenDateTimeFactory,
     faults: Faults,
@@ -205,7 +206,7 @@ def test_a_duplicate_that_meets_its_running_twin(
 
 @pytest.mark.parametrize("on_doubt", ["repeat", "skip"])
 def test_a_kill_in_the_body(
-    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults, on_doubt: Any
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults, on_doubt: Any
 ) -> None:
     ran: list[int] = []
 
@@ -229,10 +230,10 @@ def test_a_kill_in_the_body(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("exchange", ["claim", "begin"])
+@pytest.mark.parametrize("exchange", ["claim", "started"])
 @pytest.mark.parametrize("on_doubt", ["repeat", "skip"])
 def test_a_guard_that_cannot_ask_keeps_the_body_from_running(
-    broker: SettlingBroker,
+    broker: RedisBroker,
     drain: Drain,
     freezer: FrozenDateTimeFactory,
     faults: Faults,
@@ -259,25 +260,66 @@ def test_a_guard_that_cannot_ask_keeps_the_body_from_running(
     assert handle(message).retries == 0
 
 
-def test_a_claim_that_was_lost_to_a_twin_gives_the_message_the_result_of_the_twin(
-    broker: SettlingBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, faults: Faults
+def test_a_message_whose_claim_is_another_s_at_the_commit_comes_back_and_asks(
+    broker: RedisBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory
 ) -> None:
-    """The process was silent for longer than its lease, but the broker did not take it for dead."""
-    ran: list[str] = []
+    """Somebody has written on the server; of two that ran the body one outcome is committed."""
+    ran: list[int] = []
 
     @actor(idempotency=Idempotency())
-    def body(who: str) -> str:
-        ran.append(who)
-        if who == "first":
-            body.send_with_options(args=("twin",), idempotency_key="k")
-            freezer.tick(LEASE)
-            StepWorker(broker, faults).drain()
-        return who
+    def body() -> int:
+        ran.append(1)
+        if len(ran) == 1:
+            claim = next(broker.storage.client.scan_iter(match=broker.storage.keys.claim("*")))
+            until = to_millis(clock.now() + DAY)
+            done: dict[str | bytes, Any] = {
+                "status": "done",
+                "owner": "twin",
+                "token": "other/2/1-1",
+                "result": "7",
+                "until": until,
+            }
+            broker.storage.client.hset(claim, mapping=done)  # type: ignore[arg-type]
+        return len(ran)
 
-    first = body.send_with_options(args=("first",), idempotency_key="k")
+    message = body.send()
     step_worker.drain()
+    assert handle(message).status == "STARTED"
     freezer.tick(1)
     step_worker.drain()
-    assert ran == ["first", "twin"]
-    assert handle(first).get() == "twin"
-    assert step_worker.drain() == 0
+    assert ran == [1]
+    assert handle(message).get() == 7
+
+
+def test_a_claim_that_was_removed_by_hand_stops_nothing(broker: RedisBroker, drain: Drain) -> None:
+    @actor(idempotency=Idempotency())
+    def body() -> str:
+        broker.storage.client.delete(next(broker.storage.client.scan_iter(match=broker.storage.keys.claim("*"))))
+        return "done"
+
+    message = body.send()
+    drain()
+    assert handle(message).get() == "done"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_is_in_doubt_stays_so_when_the_answer_to_the_claim_is_cut_off(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults, when: When
+) -> None:
+    ran: list[int] = []
+
+    @actor(idempotency=Idempotency(on_doubt="skip"))
+    def body() -> None:
+        ran.append(1)
+        faults.kill_worker()
+
+    message = body.send()
+    drain()
+    for _ in range(2):
+        freezer.tick(LEASE)
+        faults.fail("claim", when=when)
+        drain()
+    freezer.tick(LEASE)
+    drain()
+    assert isinstance(handle(message).result, InDoubt)
+    assert ran == [1]

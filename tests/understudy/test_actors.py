@@ -110,15 +110,17 @@ def test_what_has_no_name_needs_one() -> None:
 
 def test_a_guard_that_no_middleware_keeps_is_refused() -> None:
     foreign = ForeignBroker(middleware=[])
-    with pytest.raises(DeclarationError, match="no middleware of the installed broker knows 'idempotency'"):
+    told = "no middleware of the installed broker knows 'idempotency'.*from understudy_middleware.stack import stack"
+    with pytest.raises(DeclarationError, match=told):
         actor(broker=foreign, idempotency=Idempotency())(greeting())
     assert actor(broker=foreign)(greeting())("Ada") == "hello Ada "
 
 
 def test_without_an_installed_broker_nothing_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dramatiq.broker, "global_broker", None)
-    with pytest.raises(DeclarationError, match="import `tasks` first"):
+    with pytest.raises(DeclarationError, match=r"here `tasks`.*understudy.install\(middleware=stack") as caught:
         installed_broker()
+    assert "from understudy_middleware.stack import stack" in str(caught.value)
 
 
 def test_a_declaration_is_kept_in_seconds(broker: SettlingBroker) -> None:
@@ -244,6 +246,15 @@ def test_a_message_may_have_a_name_of_your_own(enqueued: Enqueued) -> None:
         ({"retry": Retry()}, "retry belongs to the actor's declaration"),
         ({"ignore_result": True}, "ignore_result belongs to the actor's declaration"),
         ({"delay": timedelta(seconds=-1)}, "delay must be zero or more"),
+        ({"delay": -1}, "delay must be zero or more milliseconds, not -1"),
+        ({"delay": 1.5}, "delay is a timedelta or a whole number of milliseconds, not float"),
+        ({"time_limit": timedelta(0)}, "time_limit must be more than zero"),
+        ({"time_limit": 0}, "time_limit must be more than zero milliseconds, not 0"),
+        ({"time_limit": "5 m"}, "time_limit is a timedelta or a whole number of milliseconds, not str"),
+        ({"time_limit": True}, "time_limit is a timedelta or a whole number of milliseconds, not bool"),
+        ({"priority": "high"}, "priority is a whole number, not 'high'"),
+        ({"priority": True}, "priority is a whole number, not True"),
+        ({"when": "comitted"}, "when is one of now, committed, not 'comitted'; did you mean 'committed'"),
     ],
 )
 def test_a_wrong_option_of_a_message_is_refused_in_the_caller(
@@ -265,6 +276,16 @@ def test_a_delay_is_a_timedelta_or_milliseconds(enqueued: Enqueued) -> None:
     greeter.send_with_options(args=("Ada",), delay=timedelta(microseconds=1))
     greeter.send_with_options(args=("Ada",), delay=1_500)
     assert [sent.delay for sent in enqueued.sent] == [0.001, 1.5]
+
+
+def test_a_time_limit_of_a_message_is_a_timedelta_or_milliseconds(drain: Callable[..., int]) -> None:
+    greeter = actor(greeting())
+    for limit in (timedelta(seconds=4), 4_000):
+        message = greeter.send_with_options(args=("Ada",), time_limit=limit)
+        assert message.options["time_limit"] == 4_000
+        drain()
+        assert handle(message).get() == "hello Ada "
+    assert "time_limit" not in greeter.message_with_options(args=("Ada",), time_limit=None).options, "the actor's"
 
 
 # -- types -----------------------------------------------------------------------------------------------------

@@ -85,6 +85,13 @@ def test_all_options_reach_the_message(enqueued: Enqueued) -> None:
     assert enqueued.sent[1].delay == 2.0
 
 
+@pytest.mark.parametrize("limit", [timedelta(seconds=1.5), 1.5])
+def test_a_time_limit_is_a_timedelta_or_seconds(limit: Any, enqueued: Enqueued) -> None:
+    client.send_with_options("count_words", time_limit=limit, priority=3, when="now")
+    options = enqueued.sent[0].message.options
+    assert (options["time_limit"], options["priority"]) == (1_500, 3)
+
+
 def test_an_idempotency_key_sent_by_name_is_kept(drain: Callable[..., int]) -> None:
     runs: list[str] = []
 
@@ -108,6 +115,12 @@ def test_an_idempotency_key_sent_by_name_is_kept(drain: Callable[..., int]) -> N
         ({"idempotency_key": ""}, TypeError, "not empty"),
         ({"message_id": 7}, TypeError, "message_id is a text"),
         ({"delay": -1}, DeclarationError, "delay must be zero or more"),
+        ({"delay": "5"}, TypeError, "delay is a timedelta or a number of seconds"),
+        ({"time_limt": 5}, TypeError, "did you mean 'time_limit'"),
+        ({"time_limit": "5"}, TypeError, "time_limit is a timedelta or a number of seconds"),
+        ({"time_limit": 0}, DeclarationError, "time_limit must be more than zero"),
+        ({"priority": "high"}, TypeError, "priority is a whole number, not 'high'"),
+        ({"when": "comitted"}, DeclarationError, "when is one of now, committed.*did you mean 'committed'"),
         ({"args": ({1},)}, SerializationError, r"args\[0\]: is a set"),
         ({"kwargs": {"a": [b"", object()]}}, SerializationError, r"kwargs\['a'\]\[1\]: is a object"),
         ({"args": ("x" * 2_000,)}, MessageTooLarge, "2,.* bytes when encoded, the limit is 1,024"),

@@ -8,7 +8,7 @@ import pytest
 from dramatiq import Message
 
 from understudy.encoder import MessageEncoder
-from understudy.errors import DecodeError, SerializationError
+from understudy.errors import SerializationError
 
 FIELDS: dict[str, Any] = {
     "queue_name": "email",
@@ -33,11 +33,16 @@ def test_a_refused_value_is_named_by_its_place_in_the_message() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"1", b"\xff", b'"text"', b"null"])
 def test_bytes_that_are_no_message_are_a_decode_error(data: bytes) -> None:
-    with pytest.raises(DecodeError):
-        MessageEncoder().decode(data)
+    with pytest.raises(dramatiq.DecodeError):
+        Message.decode(data)
 
 
 def test_it_is_dramatiqs_encoder_once_a_broker_is_installed() -> None:
     message: Message[Any] = Message(queue_name="q", actor_name="a", args=(b"1",), kwargs={}, options={})
     assert isinstance(dramatiq.get_encoder(), MessageEncoder)
     assert Message.decode(message.encode()) == message
+
+
+def test_a_bare_result_travels_too() -> None:
+    encoder = MessageEncoder()
+    assert encoder.decode(encoder.encode(42)) == 42

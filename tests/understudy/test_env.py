@@ -119,6 +119,20 @@ def test_every_mistake_of_every_class_is_reported_at_once() -> None:
     ]
 
 
+def test_a_name_that_shares_nothing_but_the_prefix_is_not_proposed() -> None:
+    class Long(EnvSettings):
+        model_config = SettingsConfigDict(env_prefix="UNDERSTUDIED_")
+        owned_prefix = "UNDERSTUDIED_"
+
+        modules: str = ""
+        server: Annotated[str, Env(name="SERVER_URL")] = ""
+
+    said = problems(Long, UNDERSTUDIED_FOO="1", UNDERSTUDIED_MODULS="1", UNDERSTUDIED_SERVER_URL="1")
+    assert "did you mean" not in said[0]
+    proposed = [text.partition("; ")[2] for text in said[1:]]
+    assert proposed == ["did you mean UNDERSTUDIED_MODULES?", "did you mean SERVER_URL?"]
+
+
 def test_a_check_over_several_fields_speaks_for_itself() -> None:
     assert problems(Post, POST_HOST="x", POST_INSURED="1") == [
         "Post: POST_INSURED without POST_PASSWORD; set both or none"

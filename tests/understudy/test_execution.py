@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from understudy import Retry, actor
+from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import LeaseLost
 from understudy.execution import Execution, current
+from understudy.holds import GROUP
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
 
@@ -50,8 +52,27 @@ def test_every_delivery_has_its_own_token(broker: SettlingBroker, drain: Drain) 
     assert [rest for _, *rest in seen] == [[0, False], [1, False], [2, True]]
 
 
+def test_an_execution_holds_its_entry_and_a_retry_is_another(broker: RedisBroker, drain: Drain) -> None:
+    seen: list[tuple[str, str]] = []
+
+    @actor(retry=Retry(1, backoff=0))
+    def body() -> None:
+        execution = running()
+        hold = execution.hold
+        assert (hold.stream, execution.token) == (broker.streams_of("default")[1], f"default/2/{hold.entry}")
+        pending = broker.storage.client.xpending_range(hold.stream, GROUP, hold.entry, hold.entry, 1)
+        assert pending[0]["consumer"] == broker.worker_id.encode()
+        seen.append((hold.entry, hold.worker))
+        raise ValueError
+
+    body.send()
+    drain()
+    assert len(set(seen)) == 2
+    assert [worker for _, worker in seen] == ["", ""], "nobody died"
+
+
 def test_an_execution_within_another_gives_way_to_it_again(
-    broker: SettlingBroker, step_worker: StepWorker, faults: Faults
+    broker: RedisBroker, step_worker: StepWorker, faults: Faults
 ) -> None:
     seen: list[bool] = []
 

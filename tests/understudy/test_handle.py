@@ -9,6 +9,7 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from understudy import Retry, actor, clock, handle
+from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import DeclarationError, ResultTimeout, ServerUnavailable
 from understudy.testing.faults import Faults
@@ -52,6 +53,19 @@ def test_s05_a_success_is_complete(broker: SettlingBroker, drain: Drain, freezer
     assert found.actor_name == "body"
     assert found.date_done == datetime(2026, 3, 1, 12, 1, 30, tzinfo=UTC)
     assert (found.ready(), found.successful(), found.failed()) == (True, True, False)
+
+
+def test_a_running_message_is_started_and_says_where(broker: RedisBroker, drain: Drain) -> None:
+    seen: list[object] = []
+
+    @actor
+    def body() -> None:
+        found = handle(message)
+        seen.append((found.status, found.info, found.actor_name, found.ready()))
+
+    message = body.send()
+    drain()
+    assert seen == [("STARTED", {"worker": broker.worker_id}, "body", False)]
 
 
 def test_next_run_is_when_the_retry_is_due(

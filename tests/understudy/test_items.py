@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from understudy import Idempotency, Retry, actor, each, handle
+from understudy.brokers.reaper import MAX_DEATHS
+from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import DeclarationError
 from understudy.items import IN_DOUBT, WINDOW
@@ -51,7 +53,7 @@ def test_items_come_in_order_and_progress_is_reported(broker: SettlingBroker, dr
 @pytest.mark.parametrize("how", ["raise", "kill", "stop"])
 @pytest.mark.parametrize("idempotency", [None, Idempotency()])
 def test_the_next_execution_goes_on_where_it_stopped(
-    broker: SettlingBroker,
+    broker: RedisBroker,
     drain: Drain,
     freezer: FrozenDateTimeFactory,
     faults: Faults,
@@ -85,7 +87,7 @@ def test_the_next_execution_goes_on_where_it_stopped(
     assert handle(message).retries == (1 if how == "raise" else 0)
 
 
-def stopped_once(broker: SettlingBroker) -> None:
+def stopped_once(broker: RedisBroker) -> None:
     """The next worker is another process, which nobody has told to stop."""
     real = broker.commit
 
@@ -99,24 +101,26 @@ def stopped_once(broker: SettlingBroker) -> None:
 KINDS = ["before", "after", "kill before", "kill after"]
 FAULTS = st.lists(
     st.tuples(
-        st.sampled_from(["item", "progress", "settle", "begin", "claim", "HMGET", "enqueue", "ack"]),
+        st.sampled_from(
+            ["item", "progress", "settle", "started", "claim", "HMGET", "enqueue", "fetch", "promote", "reap"]
+        ),
         st.integers(1, 9),
         st.sampled_from(KINDS),
     ),
     max_size=4,
-)
+).filter(lambda planned: sum(kind.startswith("kill") for _, _, kind in planned) < MAX_DEATHS)
 
 
 @pytest.mark.parametrize("idempotency", [None, Idempotency()], ids=["plain", "idempotent"])
 @pytest.mark.parametrize("on_doubt", ["repeat", "skip"])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # a copy that was handed back was once taken for the retry that followed
-    planned=[("item", 3, "after"), ("ack", 5, "kill before"), ("item", 2, "kill after"), ("claim", 4, "before")],
+    planned=[("item", 3, "after"), ("settle", 5, "kill before"), ("item", 2, "kill after"), ("claim", 4, "before")],
     raising={4, 6},
 )
 @given(planned=FAULTS, raising=st.sets(st.integers(0, 6), max_size=2))
 def test_whatever_happens_no_item_is_forgotten_or_done_twice(
-    broker: SettlingBroker,
+    broker: RedisBroker,
     step_worker: StepWorker,
     freezer: FrozenDateTimeFactory,
     faults: Faults,
@@ -284,6 +288,46 @@ def test_a_generator_longer_than_a_window(broker: SettlingBroker, drain: Drain) 
     assert handle(message).progress == {"current": count, "total": count}
 
 
+@pytest.mark.parametrize("limit", ["actor", "message", "default"])
+def test_a_loop_hands_the_rest_back_before_the_time_limit(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, limit: str
+) -> None:
+    done: list[int] = []
+    options: dict[str, Any] = {"time_limit": 10_000} if limit == "message" else {}
+    seconds = broker.settings.default_time_limit if limit == "default" else 10.0
+
+    @actor(time_limit=10.0 if limit == "actor" else None)
+    def body() -> int:
+        freezer.tick(seconds * 0.3)  # what came before the loop counts too
+        items = each(ITEMS, key=str)
+        for item in items:
+            freezer.tick(seconds * 0.3)
+            done.append(item)
+        return items.successful
+
+    message = body.send_with_options(**options)
+    assert drain() == 4
+    assert done == ITEMS
+    assert handle(message).retries == 0
+    assert handle(message).get() == 7
+
+
+def test_an_execution_that_settles_nothing_is_not_handed_back_for_ever(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    @actor(time_limit=10.0)
+    def body() -> int:
+        items = each(ITEMS, key=str)
+        for _ in items:
+            freezer.tick(9)
+            items.defer()
+        return items.deferred
+
+    message = body.send()
+    assert drain() == 1
+    assert handle(message).get() == 7
+
+
 @dataclass
 class Person:
     id: uuid.UUID
@@ -343,7 +387,7 @@ def test_two_loops_in_one_body_need_names(broker: SettlingBroker, drain: Drain, 
 
 
 def test_a_zombie_stops_at_its_next_item(
-    broker: SettlingBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, faults: Faults
+    broker: RedisBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, faults: Faults
 ) -> None:
     done: list[tuple[str, int]] = []
     seconds: list[int] = []
@@ -354,12 +398,9 @@ def test_a_zombie_stops_at_its_next_item(
         for item in each([0, 1, 2], key=str):
             if item == 1 and not seconds:
                 seconds.append(1)
-                if hasattr(broker, "dead_letters"):
-                    broker.queues["default"].put(message.encode())
-                else:
-                    broker.broker_id += "+"  # type: ignore[attr-defined]
-                freezer.tick(LEASE)
-                StepWorker(broker, faults).drain()
+                broker.abandon()  # it is paused, and its lease runs out
+                second = StepWorker(broker, faults)
+                finish(second.drain, freezer, times=3)
             done.append((who, item))
         return who
 
@@ -368,6 +409,30 @@ def test_a_zombie_stops_at_its_next_item(
     assert done == [("first", 0), ("second", 1), ("second", 2), ("first", 1)]
     assert handle(message).get() == "second"
     assert broker.refused == 1
+
+
+def test_where_items_cannot_be_remembered_the_message_is_a_dead_letter_and_whoever_waits_is_told(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    done: list[int] = []
+
+    @actor
+    def body() -> None:
+        for item in each(ITEMS, key=str):
+            done.append(item)
+            broker.storage.client.set(broker.storage.keys.items(message.message_id), "somebody else's")
+
+    @actor
+    def neighbour() -> int:
+        return 1
+
+    message, other = body.send(), neighbour.send()
+    finish(drain, freezer, times=3)
+    assert done == [0]
+    assert handle(message).status == "FAILURE"
+    assert broker.storage.client.zcard(broker.keys_of("default").dead) == 1
+    assert handle(other).get() == 1
+    assert broker.holds == {}
 
 
 def test_items_of_a_failed_message_are_remembered_under_its_key(

@@ -15,6 +15,7 @@ from understudy import logs
 from understudy.actors import actor
 from understudy.brokers.settlement import SettlingBroker
 from understudy.execution import Execution, set_current
+from understudy.holds import Hold
 from understudy.outcome import Outcome
 from understudy.settings import Settings
 
@@ -121,7 +122,13 @@ def test_lines_of_an_execution_say_which_and_those_of_others_do_not(
 
     logs.configure(Settings(log_format="json"))
     execution = Execution(
-        message_id="m1", actor=write, records=broker.records, outcome=Outcome(), stopping=threading.Event(), retries=2
+        message_id="m1",
+        actor=write,
+        records=broker.records,
+        outcome=Outcome(),
+        stopping=threading.Event(),
+        hold=Hold(stream="s", entry="1-0", token="mail/2/1-0"),
+        retries=2,
     )
     set_current(execution)
     try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from freezegun.api import FrozenDateTimeFactory
 
 from understudy import actor, handle, progress
+from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
-from understudy.errors import SerializationError
+from understudy.errors import LeaseLost, SerializationError
 from understudy.testing.faults import Faults
+from understudy.testing.worker import StepWorker
 
 Drain = Callable[..., int]
 
@@ -94,3 +97,31 @@ def test_an_outage_hands_the_message_back(broker: SettlingBroker, drain: Drain, 
     drain()
     assert handle(message).status == "PROGRESS"
     assert handle(message).retries == 0
+
+
+def test_a_body_whose_message_was_given_to_another_worker_is_stopped(
+    broker: RedisBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, faults: Faults
+) -> None:
+    told: list[object] = []
+
+    @actor
+    def body() -> str:
+        if told:
+            return "second"
+        broker.abandon()  # it is paused, and its lease runs out
+        told.append(None)
+        second = StepWorker(broker, faults)
+        for _ in range(3):
+            second.drain()
+            freezer.tick(10)
+        try:
+            progress.update(1)
+        except LeaseLost as error:
+            told.append(error)
+            raise
+        return "first"
+
+    message = body.send()
+    step_worker.drain()
+    assert len(told) == 2
+    assert (handle(message).get(), handle(message).progress) == ("second", None)

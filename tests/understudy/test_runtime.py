@@ -15,12 +15,11 @@ from dramatiq.brokers.stub import StubBroker as ForeignBroker
 
 from understudy import runtime
 from understudy.brokers.redis import RedisBroker
-from understudy.brokers.stub import StubBroker
 from understudy.encoder import MessageEncoder
 from understudy.errors import SettingsError
 from understudy.runtime import build, build_storage, install, installed
 from understudy.settings import Settings, load
-from understudy.storage.client import EmbeddedConnection
+from understudy.storage.client import BLOCKING_TIMEOUT, NEVER, EmbeddedConnection
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +50,10 @@ def test_installing_makes_it_dramatiqs_broker_and_encoder() -> None:
 
 def test_a_process_that_installed_nothing_gets_what_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dramatiq.broker, "global_broker", None)
-    assert isinstance(installed(), StubBroker)
-    assert installed() is installed()
+    found = installed()
+    assert isinstance(found, RedisBroker)
+    assert not found.storage.can_wait
+    assert installed() is found
 
 
 def test_threads_that_ask_first_at_the_same_time_get_the_same_broker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,25 @@ def test_the_broker_is_what_the_settings_describe(monkeypatch: pytest.MonkeyPatc
     assert isinstance(broker, RedisBroker)
     assert broker.storage.client.connection_pool.connection_kwargs["host"] == "192.0.2.1"
     assert broker.storage.can_wait
-    assert isinstance(build(settings(monkeypatch, BROKER_URL="stub://")), StubBroker)
+    assert broker.reader is not None
+
+
+def test_blocking_reads_have_a_client_of_their_own_that_does_not_resend(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = build(settings(monkeypatch, REDIS_URL="redis://192.0.2.1"))
+    assert broker.reader is not None
+    ordinary, blocking = (s.client.connection_pool.connection_kwargs for s in (broker.storage, broker.reader))
+    assert blocking["retry"] is NEVER
+    assert blocking["socket_timeout"] == BLOCKING_TIMEOUT > ordinary["socket_timeout"]
+    assert ordinary["retry"] is not NEVER
+
+
+def test_in_memory_it_is_the_same_broker_of_which_nothing_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = build(settings(monkeypatch, BROKER_URL="stub://"))
+    assert isinstance(broker, RedisBroker)
+    assert broker.reader is None
+    assert not broker.storage.can_wait
+    broker.storage.client.set("a", "1")
+    assert not build(settings(monkeypatch, BROKER_URL="stub://")).storage.client.exists("a"), "a server of its own"
 
 
 def test_without_a_server_the_embedded_one_is_used_and_not_started(
@@ -104,7 +123,9 @@ def test_without_a_server_the_embedded_one_is_used_and_not_started(
 def test_a_storage_of_ones_own_replaces_the_described_one(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings(monkeypatch, BROKER_URL="stub://")
     storage = build_storage(found)
-    assert build(found, storage=storage).storage is storage
+    broker = build(found, storage=storage)
+    assert broker.storage is storage
+    assert broker.reader is None, "whoever gives a storage drives the broker step by step"
 
 
 @pytest.mark.parametrize("broker_url", ["", "stub://", "redis://192.0.2.1"])

@@ -57,6 +57,9 @@ def copied(value: Any) -> Any:
 @example({"$": "map", "v": {"$": "record", "t": "os:PathLike", "v": {}}})
 @example({"$": {"$": {"$": None}}})
 @example([2**63, -(2**63), 2**64, -(2**63) - 1])
+# fromisoformat reads an offset of less than a second as none.
+@example([datetime(2000, 1, 1, tzinfo=timezone(timedelta(microseconds=n))) for n in (1, -1, 999_999, -999_999)])
+@example([time(1, 2, 3, 4, tzinfo=timezone(timedelta(microseconds=n))) for n in (1, -1, 999_999, -999_999)])
 def test_what_travels_comes_back_equal_and_of_the_same_type(value: Any) -> None:
     copy = copied(value)
     assert copy == value
@@ -64,6 +67,8 @@ def test_what_travels_comes_back_equal_and_of_the_same_type(value: Any) -> None:
 
 
 def shape(value: Any) -> Any:
+    if isinstance(value, datetime | time):
+        return type(value), value.utcoffset()  # two moments are equal though their offsets differ
     if isinstance(value, list):
         return [shape(item) for item in value]
     if isinstance(value, dict):

@@ -7,20 +7,44 @@ from typing import Any
 from dramatiq import Message, MessageProxy
 
 from understudy.execution import Execution
+from understudy.holds import Hold
 from understudy.outcome import Outcome
 
-#: The option that names one enqueued copy of a message: every enqueue makes a new one, also of the same message.
-#: Dramatiq's own Redis broker names it so.
-ENTRY = "redis_message_id"
+from .gate import Gate
 
 
 class HeldMessage(MessageProxy):
     """A delivered message with the outcome that is being collected on it."""
 
-    def __init__(self, message: Message[Any]) -> None:
+    def __init__(self, message: Message[Any], hold: Hold) -> None:
         super().__init__(message)
+        # Copied, because Dramatiq's proxy looks every one of them up anew, twenty times a message.
+        self.message_id = message.message_id
+        self.queue_name = message.queue_name
+        self.actor_name = message.actor_name
+        self.options = message.options
+        self.hold = hold
         self.outcome = Outcome()
         self.execution: Execution | None = None
+        #: Set when the message went back to its queue before its body began.
+        self.withdrawn = False
+        #: When its body began, by the clock that measures; None before.
+        self.began_at: float | None = None
+        #: The worker name under which a started mark was written, if one was.
+        self.started = ""
+        #: Set when the body has ended.
+        self.ended = False
+        #: Whether the body runs alone in its process (see ``poison.py``).
+        self.alone = False
+        #: The gate that the body has passed and not left.
+        self.gate: Gate | None = None
+        #: How often an outcome did not fit what lies on the server.
+        self.misfits = 0
+        #: The name under which a part of the outcome was staged, if it is large.
+        self.staged = ""
+        #: What the outcome sends (message, payload, delay, hold) and its dead letter, encoded.
+        self.letters: list[tuple[Message[Any], bytes, float | None, Hold | None]] = []
+        self.body = b""
 
     def __str__(self) -> str:
         # Dramatiq logs messages with %s; arguments do not belong in a log.
@@ -30,8 +54,8 @@ class HeldMessage(MessageProxy):
 
     @property
     def entry(self) -> str:
-        """What names the copy that was delivered; a redelivery has the same."""
-        return str(self.options.get(ENTRY, ""))
+        """What names the delivery."""
+        return self.hold.token
 
     @property
     def retries(self) -> int:

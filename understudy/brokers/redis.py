@@ -1,185 +1,498 @@
-"""The Redis broker: Dramatiq's own transport, set to recover quickly, with Understudy's outcome.
+"""The Redis broker: streams with a consumer group, and one script that commits an outcome.
 
-Recovery rests on Dramatiq's heartbeat: a worker silent for ``UNDERSTUDY_HEARTBEAT_TIMEOUT`` is taken for dead by
-the next fetch of any other worker (maintenance runs with every fetch).
+::
+
+    send --> [delayed] --promote--> stream --read--> held --settle--> (gone, and all that follows exists)
+                                      ^                |
+                                      '----- reap -----'   its worker died: a new entry, so the old one is a zombie
+
+A message is *held* while its entry is pending for this worker process. The process has a lease that a helper beside it
+renews (``pulse.py``); whoever sees a lease unrenewed for its whole length gives what it held back to the queue
+(``reaper.py``). Everything that follows from an execution is committed with the acknowledgement (``committer.py``).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import math
+import os
+import socket
 import threading
-import time
+import uuid
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
-import redis
-from dramatiq import Message, MessageProxy
-from dramatiq.brokers import redis as stock
-from dramatiq.common import compute_backoff, current_millis, dq_name
-from dramatiq.errors import ConnectionClosed
+from dramatiq import Consumer, Message
+from dramatiq.errors import QueueJoinTimeout
 
+from understudy import clock
 from understudy.durations import to_millis
-from understudy.errors import ServerUnavailable
+from understudy.errors import NoGroup, ServerUnavailable
+from understudy.holds import GROUP, Hold
+from understudy.outcome import Disposition
 from understudy.settings import Settings
-from understudy.storage.client import Storage
+from understudy.storage.client import Storage, Value
 
-from .held import ENTRY, HeldMessage
-from .quarantine import tell
+from . import outcomes, staging
+from .committer import COMMITTED, MISFIT, UNCLAIMED, Committer, Settlement
+from .consumer import Room, StreamConsumer
+from .gate import Gate
+from .held import HeldMessage
+from .names import QueueKeys, level_of
+from .operations import Operations
+from .parameters import access
 from .settlement import SettlingBroker
+from .upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
-#: Out of a million: maintenance with every command, so that recovery does not depend on chance.
-ALWAYS = 1_000_000
+#: Seconds before the next look at a server that did not answer.
+AFTER_AN_OUTAGE = 0.5
+#: Seconds for which an outage is waited out when the process ends with outcomes in line.
+GRACE = 5.0
+#: Messages that share a round trip in ``send_many``, and their size in bytes.
+BATCH, BATCH_SIZE = 500, 4 * 1024 * 1024
+#: Milliseconds for which dead letters are kept, as in Dramatiq: seven days.
+DEAD_MESSAGE_TTL = 7 * 86_400_000
 
 
-class RedisBroker(SettlingBroker, stock.RedisBroker):
-    """Messages on the server that ``storage`` talks to."""
+class RedisBroker(SettlingBroker):
+    """A drop-in for ``dramatiq.brokers.redis.RedisBroker``: takes its parameters and works with the stock worker, CLI,
+    middleware, results and pipelines. Does no I/O until the first send or read.
 
-    def __init__(self, storage: Storage, settings: Settings, middleware: list[Any] | None = None) -> None:
+    ``understudy.install()`` builds it from the settings instead, by ``storage``, ``settings`` and ``reader``.
+
+    Args:
+      storage: access to the server.
+      reader: access for blocking reads, which must not be resent; None when nothing ever blocks.
+      url, client, namespace, parameters: as in Dramatiq: where the server is, and under what its keys lie.
+      heartbeat_timeout: milliseconds after which a silent worker is taken for dead; 5,000 by default.
+      dead_message_ttl: milliseconds for which dead letters are kept; seven days by default.
+      maintenance_chance: taken for compatibility; upkeep does not depend on chance here.
+    """
+
+    def __init__(
+        self,
+        storage: Storage | None = None,
+        settings: Settings | None = None,
+        middleware: list[Any] | None = None,
+        *,
+        reader: Storage | None = None,
+        url: str | None = None,
+        client: Any = None,
+        namespace: str | None = None,
+        heartbeat_timeout: float | None = None,
+        dead_message_ttl: float = DEAD_MESSAGE_TTL,
+        maintenance_chance: int | None = None,
+        **parameters: Any,
+    ) -> None:
+        if storage is None or settings is None:
+            storage, reader, settings = access(
+                url=url,
+                client=client,
+                namespace=namespace,
+                heartbeat_timeout=heartbeat_timeout,
+                parameters=parameters,
+            )
+        elif parameters:
+            raise TypeError(f"unknown parameters: {', '.join(sorted(parameters))}")
         self.prepare(storage, settings)
-        #: Queue -> entries that a consumer of this process had fetched and can no longer give out: it was closed.
-        self.orphans: dict[str, set[str]] = {}
-        self.orphans_lock = threading.Lock()
-        super().__init__(  # type: ignore[no-untyped-call]
-            client=storage.client,
-            namespace=f"{storage.keys.namespace}:queue",
-            middleware=middleware,
-            heartbeat_timeout=to_millis(settings.heartbeat_timeout),
-            maintenance_chance=ALWAYS,
-        )
+        self.reader = reader
+        self.dead_ttl = dead_message_ttl / 1000
+        self.threads = 0
+        self.closing = threading.Event()
+        #: Set while the worker of this process stops: nothing more is fetched.
+        self.draining = threading.Event()
+        self._give_up_at = math.inf
+        self.holds: dict[tuple[str, str], HeldMessage] = {}
+        self._room = Room()
+        self._queue_keys: dict[str, QueueKeys] = {}
+        self._enroll_lock = threading.Lock()
+        self._enrolled = ""
+        self.worker_id = _new_name()
+        self._producer = storage.keys.producer(self.worker_id)
+        self.upkeep = Upkeep(self)
+        self.committer = self._new_committer()
+        super().__init__(middleware=middleware)
+        self.queues: set[str] = set()
+        _brokers.add(self)
 
-    @property
-    def consumer_class(self) -> type[_RedisConsumer]:
-        return _RedisConsumer
+    # -- what Dramatiq asks for --------------------------------------------------------------------------
 
-    def transmit(self, message: Message[Any], *, delay: int | None, entry: str) -> Message[Any]:
-        """As Dramatiq's ``enqueue``, but an entry that stands on the queue already is not put there twice."""
-        queue_name, options = message.queue_name, {ENTRY: entry}
-        if delay is not None:
-            queue_name = dq_name(queue_name)
-            message = message.copy(queue_name=queue_name, options={"eta": current_millis() + delay})
-        message = message.copy(options=options)
-        self.emit_before("enqueue", message, delay)
-        queue = f"{self.namespace}:{queue_name}"
-        self.storage.run("enqueue", [queue, f"{queue}.msgs"], [entry, message.encode()])
-        self.emit_after("enqueue", message, delay)
+    def declare_queue(self, queue_name: str) -> None:
+        """Declare a queue; nothing happens on the server before the first message or read."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def get_declared_queues(self) -> set[str]:
+        return set(self.queues)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        return StreamConsumer(self, self.keys_of(queue_name), prefetch=prefetch, timeout=timeout)
+
+    def transmit(self, message: Message[Any], *, delay: int | None) -> Message[Any]:
+        """Put one message on its queue, in ``delay`` milliseconds.
+
+        Raises:
+          ServerUnavailable: it may or may not have been put; nothing is known.
+        """
+        self.transmit_many([(message, None if delay is None else delay / 1000)])
         return message
 
+    def streams_of(self, queue_name: str) -> tuple[str, ...]:
+        return self.keys_of(queue_name).streams
 
-class _RedisConsumer(stock._RedisConsumer):
-    """Dramatiq's consumer, which loses nothing when its connection is cut or an entry cannot be read."""
+    def begins(self, held: HeldMessage) -> None:
+        self.upkeep.begins(held)
 
-    broker: RedisBroker
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        if signal == "worker_boot":
+            self._give_up_at = math.inf
+            self.draining.clear()
+            self.threads = getattr(args[0], "worker_threads", 1) if args else 1
+            self.upkeep.start()
+        elif signal == "worker_shutdown":
+            # Whoever stops a worker in an outage does not wait for its end.
+            self._give_up_at = clock.monotonic() + max(GRACE, self.settings.shutdown_timeout)
+            self.draining.set()
+        super().emit_before(signal, *args, **kwargs)
 
-    def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
-        #: The delayed messages that were given out: they wait in the memory of the consumer thread.
-        self._waiting: set[str] = set()
+    def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        super().emit_after(signal, *args, **kwargs)
+        if signal == "worker_shutdown":
+            self.committer.finish()
+            self.upkeep.stop()
 
-    def __next__(self) -> HeldMessage | None:
-        try:
-            self._adopt()
-            while self.message_cache or self._fetch():
-                data: bytes | None = self.message_cache.pop(0)
-                if data is None:
-                    continue  # an entry that was put twice, and is done
-                held = self._decode(data)
-                if held is not None:
-                    self.misses = 0
-                    self.queued_message_ids.add(held.message_id)
-                    if self._delayed:
-                        self._waiting.add(held.entry)
-                    return held
-        except (redis.ConnectionError, redis.TimeoutError, ServerUnavailable) as error:
-            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
-        self.misses, pause = compute_backoff(self.misses, max_backoff=self.timeout)
-        time.sleep(pause / 1000)
-        return None
+    def transmit_many(self, messages: Iterable[tuple[Message[Any], float | None]]) -> None:
+        """Put messages (with a delay in seconds or None) on their queues, many in a round trip."""
+        batch = Operations(self.storage.keys.clock, self._producer)
+        count = size = 0
+        for message, delay in messages:
+            payload = message.encode()
+            self.check_size(payload)
+            if count and (count >= BATCH or size + len(payload) > BATCH_SIZE):
+                self._enqueue(batch, count)
+                batch, count, size = Operations(self.storage.keys.clock, self._producer), 0, 0
+            self.put(batch, message, payload, delay)
+            count, size = count + 1, size + len(payload)
+        if count:
+            self._enqueue(batch, count)
 
-    def ack(self, message: MessageProxy) -> None:
-        assert isinstance(message, HeldMessage)
-        self.broker.commit(
-            message, ack=lambda: self._transport("ack", message), nack=lambda: self._transport("nack", message)
-        )
-        self._waiting.discard(message.entry)
+    def put(
+        self,
+        operations: Operations,
+        message: Message[Any],
+        payload: bytes,
+        delay: float | None,
+        *,
+        hold: Hold | None = None,
+    ) -> None:
+        """Add the operation that puts ``message`` on its queue; ``hold`` keeps what is known of its deaths."""
+        queue = self.keys_of(message.queue_name)
+        level = self.level_of(message)
+        if delay is not None and delay > 0:
+            operations.later(queue, self.storage.keys.wake, message.message_id, payload, delay=delay, level=level)
+        elif hold is None:
+            operations.add(queue.streams[level - 1], payload)
+        else:
+            operations.add(queue.streams[level - 1], payload, deaths=hold.deaths, worker=hold.worker)
 
-    nack = ack
+    def level_of(self, message: Message[Any]) -> int:
+        """The stream for a message, by its own priority or its actor's."""
+        actor = self.actors.get(message.actor_name)
+        return level_of(message.options.get("priority", 0 if actor is None else actor.priority))
 
-    def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        """Give back what was fetched and not begun. In an outage it is given back by the next consumer."""
-        entries = [message.options[ENTRY] for message in messages]
-        try:
-            self._requeue(entries)
-        except (redis.RedisError, OSError) as error:
-            self._orphan([*entries, *self._kept()])
-            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
+    def _enqueue(self, operations: Operations, count: int) -> None:
+        head: list[Value] = [threading.get_ident(), uuid.uuid4().hex, count]
+        self.storage.run("enqueue", operations.keys, [*head, *operations.args])
+
+    def flush(self, queue_name: str) -> None:
+        """Drop all messages of a queue, waiting, delayed and dead; those being worked on end as ever."""
+        keys = self.keys_of(queue_name)
+        for stream in keys.streams:
+            self.storage.call("XTRIM", stream, "MAXLEN", 0)
+        self.storage.call("UNLINK", keys.delayed, keys.payloads, keys.ids, keys.dead, keys.bodies)
+
+    def flush_all(self) -> None:
+        for queue_name in self.queues:
+            self.flush(queue_name)
+
+    def join(self, queue_name: str, *, interval: int = 20, timeout: int | None = None) -> None:
+        """Wait until a queue has no message waiting, delayed or being worked on. For tests and scripts.
+
+        Raises:
+          QueueJoinTimeout: after ``timeout`` milliseconds.
+        """
+        deadline = None if timeout is None else clock.monotonic() + timeout / 1000
+        while self.size(queue_name) or len(self.committer):
+            if deadline is not None and clock.monotonic() >= deadline:
+                raise QueueJoinTimeout(queue_name)  # type: ignore[no-untyped-call]
+            self.pause(interval / 1000)
+
+    def size(self, queue_name: str) -> int:
+        """How many messages of a queue wait, are delayed, or are being worked on."""
+        keys = self.keys_of(queue_name)
+        lengths = [int(self.storage.call("XLEN", stream)) for stream in keys.streams]
+        return sum(lengths) + int(self.storage.call("ZCARD", keys.delayed))
 
     def close(self) -> None:
-        """Give back what this consumer keeps in memory, now or, in an outage, by the next one of its queue."""
-        entries = self._kept()
-        try:
-            self._requeue(entries)
-        except (redis.RedisError, OSError):
-            self._orphan(entries)
+        """Commit what is in line, end the helpers, close the connections. An outage is waited out for a while."""
+        self._give_up_at = clock.monotonic() + GRACE
+        self.draining.set()
+        self.closing.set()
+        if self.reader is not None:
+            self.reader.close()
+        for held in list(self.holds.values()):
+            self.hand_back(held)  # if its body has not begun
+        if not self.committer.finish():
+            logger.error("%d outcomes could not be committed; their messages will run again", len(self.committer))
+        self.upkeep.stop()
+        self.storage.close()
+
+    # -- what consumers ask for --------------------------------------------------------------------------
+
+    def keys_of(self, queue_name: str) -> QueueKeys:
+        """Where a queue lies on the server."""
+        keys = self._queue_keys.get(queue_name)
+        if keys is None:
+            keys = self._queue_keys[queue_name] = QueueKeys(self.storage.keys.namespace, queue_name)
+        return keys
+
+    def enroll(self) -> str:
+        """The name of this worker process, with a lease on the server. Again after a fork, or a lost lease."""
+        with self._enroll_lock:
+            if self._enrolled != self.worker_id:
+                self.storage.call("HSETNX", self.storage.keys.leases, self.worker_id, 1)
+                self._enrolled = self.worker_id
+                self.upkeep.enrolled(self.worker_id)
+            return self.worker_id
 
     @property
-    def _delayed(self) -> bool:
-        return self.queue_name in self.broker.delay_queues
+    def is_enrolled(self) -> bool:
+        """Whether this process has asked for a lease under its present name."""
+        return self._enrolled == self.worker_id
 
-    def _fetch(self) -> bool:
-        room = self.prefetch - self.outstanding_message_count
-        self.message_cache = self.broker.do_fetch(self.queue_name, room) if room > 0 else []
-        return bool(self.message_cache)
+    @property
+    def keeps_up(self) -> bool:
+        """Whether the threads of the upkeep run in this process."""
+        return self.upkeep.running
 
-    def _decode(self, data: bytes) -> HeldMessage | None:
+    def forked(self) -> None:
+        """Called in a child after a fork: names, locks and threads are the parent's, and so is what it holds."""
+        self._enroll_lock = threading.Lock()
+        self.upkeep = Upkeep(self)
+        self.abandon()
+        self._producer = self.storage.keys.producer(self.worker_id)
+
+    def abandon(self) -> None:
+        """What a kill -9 leaves behind: everything is held under a name that nobody keeps alive. For tests."""
+        self.forget_bodies()
+        self.holds.clear()
+        self._room = Room()
+        self._gate = Gate()
+        self.worker_id = _new_name()
+        self.committer = self._new_committer()
+
+    def lease_lost(self) -> None:
+        """The server knows this worker no more: what it holds is somebody else's. It goes on under a new name."""
+        with self._enroll_lock:
+            logger.error(
+                "this worker (%s) was taken for dead, or the server lost its data: what it was working on is done by "
+                "another, its own outcomes are refused; it goes on with new messages",
+                self.worker_id,
+            )
+            self.worker_id = _new_name()
+
+    def retire(self) -> None:
+        """This process works no more under its name: what is left under it is given back when the lease has run out."""
+        with self._enroll_lock:
+            self.worker_id = _new_name()
+
+    def ensure_group(self, queue: QueueKeys) -> None:
+        """Make the queue's streams and their group if they are not there."""
+        self.ensure_streams(queue.streams)
+        self.storage.call("SADD", self.storage.keys.queues, queue.queue)
+
+    def ensure_streams(self, streams: Iterable[str]) -> None:
+        """Make streams and their group if they are not there."""
+        for stream in streams:
+            try:
+                self.storage.call("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM")
+            except ServerUnavailable as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    def group_is_gone(self, queue: QueueKeys) -> None:
+        """The server answers that it knows no such group: it has lost its data, or somebody removed it."""
+        mine = [held for (stream, _), held in self.holds.items() if stream in queue.streams]
+        logger.error(
+            "queue %s: the server has lost it, with every message that was waiting; %d that are being worked on here "
+            "cannot be committed. The queue is made again, empty",
+            queue.queue,
+            len(mine),
+        )
+        self.ensure_group(queue)
+
+    def read(
+        self, streams: tuple[str, ...], *, count: int, block: int | None = None, after: str = ">"
+    ) -> list[tuple[str, list[tuple[bytes, dict[bytes, bytes] | None]]]]:
+        """Read entries for this worker: new ones, waiting up to ``block`` ms, or pending ones after an id.
+
+        Raises:
+          NoGroup: the server knows no such group.
+          ServerUnavailable: entries may have been handed out in a reply that was lost.
+        """
+        storage = self.reader or self.storage
+        waits: tuple[Value, ...] = ("BLOCK", max(1, block)) if block and self.reader is not None else ()
+        command = ("XREADGROUP", "GROUP", GROUP, self.worker_id, "COUNT", count, *waits, "STREAMS", *streams)
         try:
-            return HeldMessage(Message.decode(data))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others are not to blame
-            tell(self.broker, self.queue_name, data, error)
-            self._bury(data)
-            return None
+            reply = storage.call(*command, *[after] * len(streams), name="fetch")
+        except ServerUnavailable as error:
+            if "NOGROUP" in str(error):
+                raise NoGroup(str(error)) from error
+            raise
+        pairs = reply.items() if isinstance(reply, dict) else reply or ()
+        return [(name.decode(), _flat(entries)) for name, entries in pairs]
 
-    def _bury(self, data: bytes) -> None:
-        """Move the entry with these bytes to the dead letters; what cannot be read does not say which it is."""
-        broker, call = self.broker, self.broker.storage.call
-        for entry in call("SMEMBERS", f"{broker.namespace}:__acks__.{broker.broker_id}.{self.queue_name}"):
-            if call("HGET", f"{broker.namespace}:{self.queue_name}.msgs", entry) == data:
-                with broker.storage.exchange("nack"):
-                    broker.do_nack(self.queue_name, entry)
+    def hold(self, held: HeldMessage) -> None:
+        """This process holds ``held`` from now on."""
+        self.holds[held.hold.stream, held.hold.entry] = held
+        self._room.add(held.queue_name)
 
-    def _transport(self, name: str, message: HeldMessage) -> None:
-        with self.broker.storage.exchange(name):
-            act = super().ack if name == "ack" else super().nack
-            act(message)  # type: ignore[no-untyped-call]
+    def room(self, queue_name: str, prefetch: int, timeout: float) -> int:
+        """How many more messages of a queue this process may hold; waits a while if it is full."""
+        return self._room.wait(queue_name, prefetch, timeout)
 
-    def _kept(self) -> list[str]:
-        """Takes out of this consumer what only its memory knows."""
-        cached = [held for data in self.message_cache if data is not None and (held := _readable(data)) is not None]
-        entries = [*self._waiting, *(held.entry for held in cached)]
-        self.message_cache, self._waiting = [], set()
-        return entries
+    def has_idle_threads(self) -> bool:
+        """Whether a worker runs here that has more threads than bodies."""
+        return self.upkeep.running and self._gate.inside < self.threads
 
-    def _orphan(self, entries: Iterable[str]) -> None:
-        with self.broker.orphans_lock:
-            self.broker.orphans.setdefault(self.queue_name, set()).update(entries)
+    def wait_for_server(self) -> None:
+        """Wait a moment before the server is asked again."""
+        self.pause(AFTER_AN_OUTAGE)
 
-    def _adopt(self) -> None:
-        """Give back to the queue what an earlier consumer of it had fetched and lost."""
-        if not self.broker.orphans.get(self.queue_name):
+    # -- the end of an execution -------------------------------------------------------------------------
+
+    def commit(self, held: HeldMessage) -> None:
+        """Commit what was collected on ``held``, together with its acknowledgement."""
+        if held.withdrawn:
+            return  # its going back was committed
+        outcomes.conclude(self, held)
+        staging.stage(self, held)
+        self.committer.submit(
+            Settlement(
+                stream=held.hold.stream,
+                entry=held.hold.entry,
+                size=outcomes.size_of(held),
+                write=lambda operations: outcomes.write(self, held, operations),
+                done=lambda verdict: self._settled(held, verdict),
+            ),
+            # What goes back goes at once: the process may be about to end.
+            at_once=held.alone or held.outcome.disposition is Disposition.HAND_BACK,
+        )
+
+    def hand_back(self, held: HeldMessage) -> None:
+        """Give a message back, if its body has not begun."""
+        if self.withdraw(held):
+            # A copy, because a worker thread may come upon the message itself at any time.
+            copy = HeldMessage(held._message, held.hold)
+            copy.outcome.decide(Disposition.HAND_BACK, reason="not begun")
+            self.commit(copy)
+
+    def give_up(self, held: HeldMessage) -> None:
+        """The body of ``held`` has run for so long that it counts as stuck: another delivery is made of it.
+
+        The body is a zombie from then on: its outcome is refused. It counts as a death for which it is suspected.
+        """
+        logger.error("%s: it has run past its limit and is given to another worker; its outcome will be refused", held)
+        hold = dataclasses.replace(held.hold, deaths=held.hold.deaths + 1, worker=self.worker_id)
+        payload = held._message.encode()
+
+        def write(operations: Operations) -> int:
+            self.put(operations, held._message, payload, None, hold=hold)
+            return 1
+
+        self.committer.submit(
+            Settlement(hold.stream, hold.entry, len(payload), write, lambda verdict: self._let_go(held))
+        )
+
+    def unstarted(self, queue_name: str) -> list[HeldMessage]:
+        """The messages of a queue that are held here and whose bodies have not begun, the latest first."""
+        held = [one for one in list(self.holds.values()) if one.queue_name == queue_name and one.began_at is None]
+        return held[::-1]
+
+    def quarantine(self, queue: QueueKeys, hold: Hold, data: bytes, error: Exception) -> None:
+        """An entry that cannot be read becomes a dead letter with its bytes; it stops nobody."""
+        logger.error(
+            "an entry of queue %s cannot be read (%s, %d bytes); it is a dead letter now",
+            queue.queue,
+            type(error).__name__,
+            len(data),
+        )
+        # What Dramatiq says of it is only that it failed; the encoder says at what.
+        error = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        self.committer.submit(
+            Settlement(
+                stream=hold.stream,
+                entry=hold.entry,
+                size=len(data),
+                write=lambda operations: outcomes.write_unreadable(self, operations, queue, hold, data, error),
+                done=lambda verdict: None,
+            )
+        )
+
+    def _let_go(self, held: HeldMessage) -> None:
+        self.leave_the_gate(held)
+        if self.holds.pop((held.hold.stream, held.hold.entry), None) is not None:
+            self._room.remove(held.queue_name)
+
+    def _settled(self, held: HeldMessage, verdict: str) -> None:
+        if verdict in (UNCLAIMED, MISFIT) and outcomes.instead(held, verdict):
+            self.commit(held)
             return
-        with self.broker.orphans_lock:
-            entries = list(self.broker.orphans[self.queue_name])
-            self._requeue(entries)
-            self.broker.orphans[self.queue_name].difference_update(entries)
+        self._let_go(held)
+        if verdict == COMMITTED:
+            if held.ended:
+                for message, _, delay, _ in held.letters:
+                    self.emit_after("enqueue", message, None if delay is None else to_millis(delay))
+            return
+        if held.execution is None or not held.execution.duplicate:
+            self.refused += 1
+            logger.warning("%s: another worker has it now, or had; this outcome was refused and has no effect", held)
 
-    def _requeue(self, entries: list[str]) -> None:
-        for start in range(0, len(entries), 500):
-            self.broker.do_requeue(self.queue_name, *entries[start : start + 500])
+    def _new_committer(self) -> Committer:
+        return Committer(
+            self.storage, worker=self.worker_id, pause=self._wait_out, busy=self._busy, repair=self.ensure_streams
+        )
+
+    def _busy(self) -> bool:
+        """Whether more messages wait in this process, so that an outcome may wait for others to go along."""
+        return self.upkeep.running and len(self.holds) - len(self.committer) - self._gate.inside > 0
+
+    def _wait_out(self, seconds: float) -> bool:
+        self.pause(seconds)
+        return clock.monotonic() < self._give_up_at
 
 
-def _readable(data: bytes) -> HeldMessage | None:
-    try:
-        return HeldMessage(Message.decode(data))
-    except Exception:  # noqa: BLE001 - it is delivered again, and found unreadable then
-        return None
+_brokers: weakref.WeakSet[RedisBroker] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # Two processes under one name would take each other's replies for their own.
+    for broker in _brokers:
+        broker.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _new_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
+    return [(entry[0], entry[1]) for entry in entries]

@@ -1,29 +1,33 @@
 """How the hooks of middleware lead to an outcome: what they raise, and what they enqueue.
 
 Dramatiq logs what a hook raises and goes on. Here a hook before the body that raises keeps the body from running,
-and one after it voids the outcome; a message that is enqueued by a hook after the body joins the outcome.
+and one after it voids the outcome; a message that is enqueued by a hook after the body joins the outcome. Hooks that
+do nothing are not called: Dramatiq calls some thirty of them for every message.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import uuid
+import time
+from collections.abc import Callable
 from typing import Any
 
 import dramatiq
-from dramatiq import Message
-from dramatiq.middleware import MiddlewareError
+from dramatiq import Broker, Message, Middleware
+from dramatiq.middleware import MiddlewareError, SkipMessage
 
-from understudy.errors import HookFailed, MessageTooLarge, ServerUnavailable, UnderstudyError
+from understudy import clock
+from understudy.errors import GuardUnavailable, HookFailed, MessageTooLarge, ServerUnavailable, UnderstudyError
 from understudy.exceptions import encode_exception, format_traceback
 from understudy.outcome import Disposition
+from understudy.records import Records
 from understudy.settings import Settings
 from understudy.states import State
 from understudy.storage.client import Storage
 
-from .commit import CommittingBroker
-from .held import ENTRY, HeldMessage, plain
+from .gate import SUSPECT_AFTER, Gate
+from .held import HeldMessage, plain
 
 __all__ = ["HeldMessage", "SettlingBroker"]
 
@@ -32,41 +36,147 @@ logger = logging.getLogger(__name__)
 #: Seconds before a message comes back whose outcome is void because the server did not answer.
 AFTER_AN_OUTAGE = 1.0
 
+_Hook = tuple[Middleware, Callable[..., Any]]
 
-class SettlingBroker(CommittingBroker):
-    """Mixed into a Dramatiq broker: its hooks and its ``enqueue`` serve the outcome."""
+
+class SettlingBroker(Broker):
+    """A Dramatiq broker whose hooks and whose ``enqueue`` serve the outcome. A transport adds the rest.
+
+    Attributes:
+      stopping: set when this process has been told to stop; bodies hand themselves back at the next item.
+      refused: how many outcomes were refused because another worker held the message.
+      pause: how an outage is waited out, ``time.sleep`` but for tests.
+    """
+
+    storage: Storage
+    records: Records
+    settings: Settings
 
     def prepare(self, storage: Storage, settings: Settings) -> None:
-        super().prepare(storage, settings)
+        """Set what the rest needs; called by the constructors before Dramatiq's."""
+        self.storage = storage
+        self.records = Records(storage)
+        self.settings = settings
+        self.stopping = threading.Event()
+        self.refused = 0
+        self.pause: Callable[[float], object] = time.sleep
+        self._gate = Gate()
+        self._beginning = threading.Lock()
         self._collecting = threading.local()
+        self._hooks: dict[str, list[_Hook]] = {}
+
+    def forget_bodies(self) -> None:
+        """No body runs in this process: it is a new one."""
+        self._gate = Gate()
+        self._collecting = threading.local()
+
+    def transmit(self, message: Message[Any], *, delay: int | None) -> Message[Any]:
+        """Put ``message`` on its queue, in ``delay`` milliseconds.
+
+        Raises:
+          ServerUnavailable: it may or may not have been put.
+        """
+        raise NotImplementedError
+
+    def begins(self, held: HeldMessage) -> None:
+        """The body of ``held`` begins: the server is told, soon, or at once if it is a suspect."""
+        raise NotImplementedError
+
+    def streams_of(self, queue_name: str) -> tuple[str, ...]:
+        """The streams in which messages of a queue are held."""
+        raise NotImplementedError
 
     # -- hooks -------------------------------------------------------------------------------------------
 
+    def add_middleware(self, middleware: Middleware, **where: Any) -> None:
+        self._hooks.clear()
+        super().add_middleware(middleware, **where)
+        self._hooks.clear()
+
+    def _hooks_of(self, name: str) -> list[_Hook]:
+        """The hooks called ``name`` that do something, in the order of the stack."""
+        found = self._hooks.get(name)
+        if found is None:
+            empty = getattr(Middleware, name, None)
+            found = [
+                (middleware, getattr(middleware, name))
+                for middleware in self.middleware
+                if getattr(type(middleware), name, empty) is not empty
+            ]
+            self._hooks[name] = found
+        return found
+
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Guards fail closed (P12): whatever a hook raises before a body keeps the body from running."""
-        if signal != "process_message":
-            super().emit_before(signal, *args, **kwargs)
+        if signal == "process_message":
+            self._before_the_body(args[0])
             return
-        for middleware in self.middleware:
+        for middleware, hook in self._hooks_of(f"before_{signal}"):
             try:
-                middleware.before_process_message(self, *args, **kwargs)
+                hook(self, *args, **kwargs)
+            except MiddlewareError:
+                raise
+            except Exception:
+                self.logger.critical("Unexpected failure in %s of %r.", f"before_{signal}", middleware, exc_info=True)
+
+    def withdraw(self, held: HeldMessage) -> bool:
+        """Keep the body of a message that has not begun from ever beginning here; False when it has begun."""
+        with self._beginning:
+            if held.began_at is None and not held.ended:
+                held.withdrawn = True
+            return held.withdrawn
+
+    def _before_the_body(self, held: HeldMessage) -> None:
+        with self._beginning:
+            if held.withdrawn:
+                raise SkipMessage("it went back to its queue, for a worker that is idle")
+            held.began_at = clock.monotonic()
+        self._collecting.running = held
+        # Before the hooks, one of which starts the clock of the time limit: waiting for the gate is not running.
+        held.alone = held.hold.deaths >= SUSPECT_AFTER
+        gate = self._gate
+        gate.enter(alone=held.alone)
+        held.gate = gate
+        for middleware, hook in self._hooks_of("before_process_message"):
+            try:
+                hook(self, held)
             except (MiddlewareError, UnderstudyError):
                 raise
             except Exception as error:
                 raise HookFailed(_hook_text(middleware, "before_process_message", error)) from error
+        if held.failed:
+            return
+        try:
+            self.begins(held)
+        except ServerUnavailable as error:
+            raise GuardUnavailable(f"the beginning could not be recorded, so the actor did not run: {error}") from error
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """An exception in a hook after the body voids the outcome: it is never acknowledged as done."""
-        if signal not in ("process_message", "skip_message"):
-            super().emit_after(signal, *args, **kwargs)
+        if signal in ("process_message", "skip_message"):
+            self._after_the_body(signal, args[0], kwargs)
             return
-        held: HeldMessage = args[0]
+        for middleware, hook in reversed(self._hooks_of(f"after_{signal}")):
+            try:
+                hook(self, *args, **kwargs)
+            except Exception:
+                self.logger.critical("Unexpected failure in %s of %r.", f"after_{signal}", middleware, exc_info=True)
+
+    def _after_the_body(self, signal: str, held: HeldMessage, kwargs: dict[str, Any]) -> None:
+        held.ended = True
+        self._collecting.running = None
+        if held.withdrawn:
+            return  # it is somebody else's; nothing that a hook could add has an effect
+        if kwargs.get("exception") is not None:
+            held.outcome.follow_ups.clear()  # what the body wanted to exist if it was committed
+        if not held.alone:
+            self.leave_the_gate(held)
         failure: HookFailed | None = None
         self._collecting.held = held
         try:
-            for middleware in reversed(self.middleware):
+            for middleware, hook in reversed(self._hooks_of(f"after_{signal}")):
                 try:
-                    getattr(middleware, f"after_{signal}")(self, *args, **kwargs)
+                    hook(self, held, **kwargs)
                 except Exception as error:
                     name = _hook_text(middleware, f"after_{signal}", error)
                     logger.error("%s: %s; its outcome is void", held, name, exc_info=True)
@@ -77,6 +187,13 @@ class SettlingBroker(CommittingBroker):
             self._collecting.held = None
         if failure is not None:
             self._void(held, failure)
+
+    def leave_the_gate(self, held: HeldMessage) -> None:
+        """The body of ``held`` is over. A suspect stays in until its outcome is committed: were the process killed by
+        the next one before that, the suspect would be blamed."""
+        if held.gate is not None:
+            held.gate.leave(alone=held.alone)
+            held.gate = None
 
     def _void(self, held: HeldMessage, failure: HookFailed) -> None:
         self.undo(held)
@@ -100,6 +217,13 @@ class SettlingBroker(CommittingBroker):
             outcome.claim = "release"
         held.fail()
 
+    def undo(self, held: HeldMessage) -> None:
+        """Take back what was collected on ``held``, except the marks of items: what is done is done."""
+        held.outcome.void()
+        held.failed = False
+        if held.execution is not None:
+            held.options["retries"] = held.execution.retries
+
     # -- enqueue -----------------------------------------------------------------------------------------
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
@@ -113,20 +237,38 @@ class SettlingBroker(CommittingBroker):
           ServerUnavailable: the server could not be asked.
         """
         message = plain(message)
-        if ENTRY not in message.options:
-            self._check_size(message)  # what was accepted once is not measured again
+        if message.options.pop("when", "now") == "committed":
+            self._join_the_outcome(message, delay)
+            return message
         held: HeldMessage | None = getattr(self._collecting, "held", None)
         if held is None:
-            return self.transmit(message, delay=delay, entry=uuid.uuid4().hex)
+            self.emit_before("enqueue", message, delay)
+            self.transmit(message, delay=delay)
+            self.emit_after("enqueue", message, delay)
+            return message
         seconds = None if delay is None else delay / 1000
         if message.message_id == held.message_id:
             held.outcome.decide(Disposition.RETRY, delay=seconds or 0.0, reason="retry")
         else:
+            self.emit_before("enqueue", message, delay)
+            self.check_size(message.encode())
             held.outcome.follow_ups.append((message, seconds))
         return message
 
-    def _check_size(self, message: Message[Any]) -> None:
-        limit, size = self.settings.max_message_size, len(message.encode())
+    def _join_the_outcome(self, message: Message[Any], delay: int | None) -> None:
+        running: HeldMessage | None = getattr(self._collecting, "running", None)
+        if running is None:
+            raise TypeError('when="committed" joins the outcome of a running body; outside of one send without it')
+        self.check_size(message.encode())
+        running.outcome.follow_ups.append((message, None if delay is None else delay / 1000))
+
+    def check_size(self, data: bytes) -> None:
+        """Refuse a message above the limit, in the sender. What was accepted once is not measured again.
+
+        Raises:
+          MessageTooLarge: says how large it is and what to do.
+        """
+        limit, size = self.settings.max_message_size, len(data)
         if size > limit:
             raise MessageTooLarge(
                 f"the message is {size:,} bytes when encoded, the limit is {limit:,}; send it in parts, send "

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.client import PubSub
 from redis.commands.core import Script
 from redis.retry import Retry
@@ -29,6 +29,10 @@ Value = str | bytes | int | float
 
 #: Seconds to wait for an answer to an ordinary command. Blocking reads have a client of their own.
 SOCKET_TIMEOUT = 5.0
+#: Seconds to wait for an answer to a blocking read, which waits on the server for less.
+BLOCKING_TIMEOUT = 15.0
+#: Does not resend a command. A dead connection is noticed by the read after it.
+NEVER = Retry(NoBackoff(), 0)
 
 
 class EmbeddedConnection(redis.UnixDomainSocketConnection):
@@ -59,7 +63,7 @@ def connect(url: str | None, *, embedded: EmbeddedServer | None = None, **option
     if embedded is None:
         raise ValueError("give a url or an embedded server")
     settings.pop("socket_connect_timeout")
-    path = embedded.url.removeprefix("unix://")
+    path = str(embedded.socket_path)
     pool = redis.ConnectionPool(connection_class=EmbeddedConnection, server=embedded, path=path, **settings)
     return redis.Redis.from_pool(pool)
 
@@ -109,13 +113,13 @@ class Storage:
         with self.exchange(name):
             return self._scripts[name](keys=list(keys), args=list(args))
 
-    def call(self, *command: Value) -> Any:
-        """Run one plain command that is safe to resend.
+    def call(self, *command: Value, name: str | None = None) -> Any:
+        """Run one plain command that is safe to resend. ``name`` is what the exchange is called, if not the command.
 
         Raises:
           ServerUnavailable: the server could not be asked.
         """
-        with self.exchange(str(command[0])):
+        with self.exchange(name or str(command[0])):
             return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def subscribe(self, channel: str) -> PubSub:
@@ -149,9 +153,28 @@ class Storage:
                 "refused" if isinstance(error, redis.ResponseError | redis.AuthenticationError) else "did not answer"
             )
             raise ServerUnavailable(
-                f"the server {answer} ({name}): {type(error).__name__}: {error}; `understudy doctor` tells whether "
-                "it runs"
+                f"the server {answer} ({name}): {type(error).__name__}: {error}; see that it runs and takes "
+                "commands, and that REDIS_URL names it if it is set"
             ) from error
+
+    def address(self) -> dict[str, Any]:
+        """How the server is reached, for a helper process with a client of its own. Contains the password."""
+        kwargs = self.client.connection_pool.connection_kwargs
+        named = {
+            "path": kwargs.get("path"),
+            "host": kwargs.get("host", "localhost"),
+            "port": kwargs.get("port", 6379),
+            "db": kwargs.get("db") or 0,
+            "username": kwargs.get("username"),
+            "password": kwargs.get("password"),
+            "tls": issubclass(self.client.connection_pool.connection_class, redis.SSLConnection),
+            "ca": kwargs.get("ssl_ca_certs"),
+            "certificate": kwargs.get("ssl_certfile"),
+            "key_file": kwargs.get("ssl_keyfile"),
+            "check_hostname": kwargs.get("ssl_check_hostname", True),
+            "verify": kwargs.get("ssl_cert_reqs") not in ("none", 0),
+        }
+        return {name: value for name, value in named.items() if value is not None}
 
     def close(self) -> None:
         """Close the connections."""

@@ -24,6 +24,50 @@ class Keys:
         """Hash: actor name -> queue name, as announced by workers, for senders that cannot import actors."""
         return f"{self.namespace}:actors"
 
+    @property
+    def queues(self) -> str:
+        """Set: the queues that were ever consumed."""
+        return f"{self.namespace}:queues"
+
+    @property
+    def leases(self) -> str:
+        """Hash: worker process -> how many times its lease was renewed."""
+        return f"{self.namespace}:leases"
+
+    @property
+    def wake(self) -> str:
+        """Channel: told when a message is delayed that is due before all others of its queue."""
+        return f"{self.namespace}:wake"
+
+    def hungry(self, queue: str) -> str:
+        """String: a worker that found a queue empty a moment ago, and has nothing else to do."""
+        return f"{self.namespace}:q:{queue}:hungry"
+
+    @property
+    def outbox(self) -> str:
+        """Set: the published outcomes whose messages are not all in their queues yet."""
+        return f"{self.namespace}:outbox"
+
+    def staged(self, name: str) -> str:
+        """List: the messages of a large outcome that is not committed yet."""
+        return f"{self.namespace}:staged:{name}"
+
+    def published(self, name: str) -> str:
+        """List: the messages of a large outcome that is committed."""
+        return f"{self.namespace}:outbox:{name}"
+
+    def batch(self, worker: str) -> str:
+        """Hash: the last batch of outcomes of a worker process, and the reply to it."""
+        return f"{self.namespace}:worker:{worker}:batch"
+
+    def started(self, worker: str) -> str:
+        """Hash: the entries whose bodies a worker process has begun."""
+        return f"{self.namespace}:worker:{worker}:started"
+
+    def producer(self, name: str) -> str:
+        """Hash: lane -> the token of the last call that was accepted, for every sending process."""
+        return f"{self.namespace}:producer:{name}"
+
     def state(self, message_id: str) -> str:
         """Hash: the record of one message (state, result, progress, hold)."""
         return f"{self.namespace}:state:{message_id}"

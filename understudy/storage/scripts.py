@@ -6,12 +6,17 @@ from functools import cache
 from importlib import resources
 
 #: The names of the scripts, in the order in which a message meets them.
-NAMES = ("claim", "begin", "item", "progress", "renew", "settle", "enqueue", "read", "forget")
+NAMES = (
+    *("enqueue", "promote", "claim", "started", "item", "progress", "stage", "settle", "pump"),
+    *("read", "forget", "beat", "reap", "bury", "requeue", "purge"),
+)
+#: Those that apply operations, and have them put before.
+APPLYING = frozenset({"enqueue", "settle", "pump"})
 
 
 @cache
 def source(name: str) -> str:
-    """The text of script ``name`` with the prelude before it."""
+    """The text of script ``name`` with what it stands on before it."""
     folder = resources.files(__package__) / "lua"
-    prelude = (folder / "_prelude.lua").read_text(encoding="utf-8")
-    return prelude + (folder / f"{name}.lua").read_text(encoding="utf-8")
+    before = ("_prelude", "_ops") if name in APPLYING else ("_prelude",)
+    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*before, name))

@@ -1,8 +1,9 @@
 """Fault injection at the one seam through which everything reaches the server.
 
-An *exchange* is one script, one command or one transport operation; its name is the script's (``claim``,
-``begin``, ``item``, ``progress``, ``settle``, ``read`` ...) or ``enqueue``, ``ack``, ``nack``. A fault hits before
-the exchange, so that nothing happened, or after it took effect, as when the reply is cut off.
+An *exchange* is one script or one command; its name is the script's (``enqueue``, ``claim``, ``started``, ``item``,
+``progress``, ``settle``, ``read``, ``promote``, ``reap`` ...), ``fetch`` for the read that hands out messages, or the
+command's. A fault hits before the exchange, so that nothing happened, or after it took effect, as when the reply is
+cut off.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from freezegun.api import FrozenDateTimeFactory
 
-    from understudy.brokers.settlement import SettlingBroker
+    from understudy.brokers.redis import RedisBroker
 
     from .enqueued import Enqueued
     from .faults import Faults
@@ -90,7 +90,7 @@ def enqueued() -> Enqueued:
 @pytest.fixture
 def broker(
     broker_kind: Kind, request: pytest.FixtureRequest, faults: Faults, enqueued: Enqueued
-) -> Iterator[SettlingBroker]:
+) -> Iterator[RedisBroker]:
     """A fresh broker that all declared actors stand on; once per kind."""
     import dramatiq.broker
 
@@ -107,7 +107,7 @@ def broker(
 
 
 @pytest.fixture
-def step_worker(broker: SettlingBroker, faults: Faults) -> StepWorker:
+def step_worker(broker: RedisBroker, faults: Faults) -> StepWorker:
     """The worker that ``drain`` drives; ``run_once()`` is one step."""
     from .worker import StepWorker
 

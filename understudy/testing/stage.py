@@ -12,6 +12,7 @@ import dramatiq.broker
 import freezegun.api
 
 from understudy import clock
+from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.durations import to_millis
 from understudy.runtime import build, installed
@@ -24,7 +25,7 @@ Kind = Literal["stub", "server"]
 
 
 @contextmanager
-def stage(kind: Kind, *, server_url: str | None, faults: Faults, enqueued: Enqueued) -> Iterator[SettlingBroker]:
+def stage(kind: Kind, *, server_url: str | None, faults: Faults, enqueued: Enqueued) -> Iterator[RedisBroker]:
     """Put every actor of the installed broker on a fresh one with the same middleware, and back again.
 
     Args:

@@ -6,18 +6,19 @@ the real middleware and the real commit run, frozen time applies, and an asserti
 
 from __future__ import annotations
 
+import math
 from queue import PriorityQueue
 from typing import Any
 
-from dramatiq import Broker, Message
-from dramatiq.brokers.stub import StubBroker
-from dramatiq.errors import BrokerConnectionError
 from dramatiq.worker import _ConsumerThread, _WorkerThread
 
+from understudy.brokers.redis import RedisBroker
 from understudy.errors import ServerUnavailable
 
 from .faults import Faults, SimulatedKill
 
+#: Messages of a queue that are fetched at a time: what waits in the worker is part of what is tested.
+PREFETCH = 16
 #: More executions than this in one drain mean that a message comes back for ever.
 LIMIT = 10_000
 
@@ -25,9 +26,11 @@ LIMIT = 10_000
 class StepWorker:
     """A worker for ``broker`` whose time passes only when it is asked to."""
 
-    def __init__(self, broker: Broker, faults: Faults) -> None:
+    def __init__(self, broker: RedisBroker, faults: Faults) -> None:
         self.broker = broker
         self.faults = faults
+        # Time passes in jumps here; what was observed before a jump counts after it.
+        broker.upkeep.reaper.longest_gap = math.inf
         self._start()
 
     def drain(self, *, limit: int = LIMIT) -> int:
@@ -49,11 +52,9 @@ class StepWorker:
     def run_once(self) -> bool:
         """Fetch what is due and process one message; False when there was none."""
         try:
+            self._upkeep()
             for consumer in self._consumers():
-                try:
-                    self._fetch(consumer)
-                except (BrokerConnectionError, ServerUnavailable):
-                    self._restart(consumer)
+                self._fetch(consumer)
             if self._work.empty():
                 return False
             self._thread.process_message(self._work.get().message)
@@ -71,58 +72,33 @@ class StepWorker:
             worker_timeout=1,
         )
 
+    def _upkeep(self) -> None:
+        """What a worker's own threads do beside the messages."""
+        try:
+            self.broker.upkeep.run_once()
+            self.broker.upkeep.promote_once()
+        except ServerUnavailable:
+            return  # as in a worker: the next round tries again
+
     def _consumers(self) -> list[_Consumer]:
-        delay_queues = self.broker.get_declared_delay_queues()
-        for delayed, names in ((False, self.broker.get_declared_queues() - delay_queues), (True, delay_queues)):
-            for name in names - self._by_queue.keys():
-                self._by_queue[name] = _Consumer(self.broker, name, delayed=delayed, work=self._work)
-        # The delayed ones first: what has come due moves to its queue and is fetched from there in the same step.
-        return sorted(self._by_queue.values(), key=lambda consumer: (not consumer.delayed, consumer.queue_name))
+        for name in self.broker.get_declared_queues() - self._by_queue.keys():
+            self._by_queue[name] = _Consumer(self.broker, name, self._work)
+        return sorted(self._by_queue.values(), key=lambda consumer: consumer.queue_name)
 
     def _fetch(self, consumer: _Consumer) -> None:
-        while not self._is_empty(consumer.queue_name):
-            message = next(consumer.source)
-            if message is None:
-                break
-            consumer.unacked[id(message)] = (message, message.copy())
+        while (message := next(consumer.source)) is not None:
             consumer.handle_message(message)
-        consumer.handle_delayed_messages()
-
-    def _restart(self, consumer: _Consumer) -> None:
-        """What Dramatiq's consumer thread does when its connection is cut, without the pause."""
-        consumer.delay_queue = PriorityQueue()
-        consumer.close()
-        following = _Consumer(self.broker, consumer.queue_name, delayed=consumer.delayed, work=self._work)
-        if not consumer.delayed:
-            following.unacked = consumer.unacked
-        self._by_queue[consumer.queue_name] = following
-
-    def _is_empty(self, queue_name: str) -> bool:
-        # Asking the stub for a message that is not there costs its timeout.
-        return isinstance(self.broker, StubBroker) and self.broker.queues[queue_name].empty()
 
     def _die(self) -> None:
-        """What a dead process held is unacknowledged. A server notices by itself; the stub has to be told."""
-        held = [(c.queue_name, kept) for c in self._by_queue.values() for _, kept in c.unacked.values()]
+        """What a dead process held stays pending under its name, until a reaper finds it."""
         self.faults.revive()
-        if isinstance(self.broker, StubBroker):
-            for queue_name, message in held:
-                self.broker.queues[queue_name].put(message.encode())
-        else:
-            self.broker.broker_id = f"{self.broker.broker_id}+"  # type: ignore[attr-defined]
+        self.broker.abandon()
         self._start()
 
 
 class _Consumer(_ConsumerThread):
-    """Dramatiq's consumer, never started; remembers what it has not acknowledged."""
+    """Dramatiq's consumer, never started."""
 
-    def __init__(self, broker: Broker, queue_name: str, *, delayed: bool, work: PriorityQueue[Any]) -> None:
-        prefetch = 1_000 if delayed else 1
-        super().__init__(broker=broker, queue_name=queue_name, prefetch=prefetch, work_queue=work, worker_timeout=1)
-        self.delayed = delayed
-        self.source = self.consumer = broker.consume(queue_name, prefetch=prefetch, timeout=1)
-        self.unacked: dict[int, tuple[Any, Message[Any]]] = {}
-
-    def post_process_message(self, message: Any) -> None:
-        super().post_process_message(message)
-        self.unacked.pop(id(message), None)
+    def __init__(self, broker: RedisBroker, queue_name: str, work: PriorityQueue[Any]) -> None:
+        super().__init__(broker=broker, queue_name=queue_name, prefetch=PREFETCH, work_queue=work, worker_timeout=1)
+        self.source = self.consumer = broker.consume(queue_name, prefetch=PREFETCH, timeout=1)

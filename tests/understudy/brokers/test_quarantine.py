@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
+from tests.understudy.brokers.helpers import dead_letters, put
 from understudy import actor, handle
-from understudy.brokers.settlement import SettlingBroker
+from understudy.brokers.redis import RedisBroker
 
 Drain = Callable[..., int]
 
 GARBAGE = b"\x00not a message s3cr3t"
 
 
-def put(broker: SettlingBroker, data: bytes) -> None:
-    if hasattr(broker, "dead_letters"):
-        broker.queues["default"].put(data)
-    else:
-        queue = f"{broker.storage.keys.namespace}:queue:default"
-        broker.storage.client.hset(f"{queue}.msgs", "bad", data)
-        broker.storage.client.rpush(queue, "bad")
-
-
-def buried(broker: SettlingBroker) -> list[bytes]:
-    if hasattr(broker, "unreadable"):
-        return list(broker.unreadable)
-    return list(broker.storage.client.hvals(f"{broker.storage.keys.namespace}:queue:default.XQ.msgs"))  # type: ignore[arg-type]
-
-
 def test_what_cannot_be_read_is_kept_with_its_bytes_and_the_others_go_on(
-    broker: SettlingBroker, drain: Drain, caplog: pytest.LogCaptureFixture
+    broker: RedisBroker, drain: Drain, caplog: pytest.LogCaptureFixture
 ) -> None:
     @actor
     def body(x: int) -> int:
@@ -42,12 +29,13 @@ def test_what_cannot_be_read_is_kept_with_its_bytes_and_the_others_go_on(
     second = body.send(2)
     drain()
     assert [handle(first).get(), handle(second).get()] == [1, 2]
-    assert buried(broker) == [GARBAGE]
+    assert [base64.b64decode(letter["message"]) for letter in dead_letters(broker)] == [GARBAGE]
+    assert broker.size("default") == 0
     assert "cannot be read" in caplog.text
     assert "s3cr3t" not in caplog.text
 
 
-def test_whoever_waits_for_it_is_told(broker: SettlingBroker, drain: Drain) -> None:
+def test_whoever_waits_for_it_is_told(broker: RedisBroker, drain: Drain) -> None:
     @actor
     def body(x: object) -> None: ...
 

@@ -12,10 +12,13 @@ from dramatiq import Broker, Middleware
 from dramatiq.middleware import SkipMessage
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.understudy.brokers.helpers import dead_letters
 from understudy import Idempotency, Retry, actor, handle
-from understudy.brokers.settlement import SettlingBroker
+from understudy.brokers.redis import RedisBroker
 from understudy.errors import HookFailed, MessageTooLarge, ServerUnavailable
 from understudy.testing.enqueued import Enqueued
+from understudy.testing.faults import Faults
+from understudy.testing.worker import StepWorker
 
 Drain = Callable[..., int]
 
@@ -47,15 +50,9 @@ def raising(error: BaseException, times: int = 1_000) -> Callable[[], None]:
     return act
 
 
-def dead_letters(broker: SettlingBroker) -> int:
-    if hasattr(broker, "dead_letters"):
-        return len(broker.dead_letters)
-    return int(broker.storage.client.zcard(f"{broker.storage.keys.namespace}:queue:default.XQ"))
-
-
 @pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
 def test_a_hook_that_raises_before_the_body_keeps_it_from_running(
-    broker: SettlingBroker, drain: Drain, first: bool
+    broker: RedisBroker, drain: Drain, first: bool
 ) -> None:
     hook = Hook(before=raising(ValueError("broken guard")))
     broker.add_middleware(hook)
@@ -74,14 +71,14 @@ def test_a_hook_that_raises_before_the_body_keeps_it_from_running(
     assert found.status == "FAILURE"
     assert isinstance(found.result, HookFailed)
     assert "Hook.before_process_message raised ValueError: broken guard" in str(found.result)
-    assert dead_letters(broker) == 1
+    assert len(dead_letters(broker)) == 1
     hook.before = None
     body.send_with_options(idempotency_key="k")
     drain()
     assert ran == [1]
 
 
-def test_a_hook_that_skips_leaves_nobody_waiting(broker: SettlingBroker, drain: Drain) -> None:
+def test_a_hook_that_skips_leaves_nobody_waiting(broker: RedisBroker, drain: Drain) -> None:
     broker.add_middleware(Hook(before=raising(SkipMessage("not today"))))
     broker.middleware.insert(0, broker.middleware.pop())
 
@@ -94,7 +91,7 @@ def test_a_hook_that_skips_leaves_nobody_waiting(broker: SettlingBroker, drain: 
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
-def test_a_hook_that_raises_after_the_body_voids_the_outcome(broker: SettlingBroker, drain: Drain, fails: bool) -> None:
+def test_a_hook_that_raises_after_the_body_voids_the_outcome(broker: RedisBroker, drain: Drain, fails: bool) -> None:
     hook = Hook(after=raising(ValueError("broken hook")))
     broker.add_middleware(hook)
 
@@ -111,7 +108,7 @@ def test_a_hook_that_raises_after_the_body_voids_the_outcome(broker: SettlingBro
     assert "Hook.after_process_message raised ValueError" in str(found.result)
     assert found.traceback is not None
     assert found.retries == 0
-    assert dead_letters(broker) == 1
+    assert len(dead_letters(broker)) == 1
     hook.after = None
     fails = False
     again = body.send_with_options(idempotency_key="k")
@@ -120,7 +117,7 @@ def test_a_hook_that_raises_after_the_body_voids_the_outcome(broker: SettlingBro
 
 
 def test_an_outage_in_a_hook_after_the_body_hands_the_message_back(
-    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
 ) -> None:
     broker.add_middleware(Hook(after=raising(ServerUnavailable("away"), times=1)))
     ran: list[int] = []
@@ -140,7 +137,7 @@ def test_an_outage_in_a_hook_after_the_body_hands_the_message_back(
 
 
 def test_a_message_that_a_hook_enqueues_joins_the_outcome(
-    broker: SettlingBroker, drain: Drain, enqueued: Enqueued
+    broker: RedisBroker, drain: Drain, enqueued: Enqueued
 ) -> None:
     @actor
     def follower() -> None: ...
@@ -162,7 +159,7 @@ def test_a_message_that_a_hook_enqueues_joins_the_outcome(
     assert len(enqueued.messages(follower)) == 1
 
 
-def test_follow_ups_are_sent_in_order(broker: SettlingBroker, drain: Drain, enqueued: Enqueued) -> None:
+def test_follow_ups_are_sent_in_order(broker: RedisBroker, drain: Drain, enqueued: Enqueued) -> None:
     @actor
     def follower(x: int) -> None: ...
 
@@ -183,7 +180,7 @@ def test_follow_ups_are_sent_in_order(broker: SettlingBroker, drain: Drain, enqu
     assert [message.args[0] for message in enqueued.messages(follower)] == [0, 1, 2]
 
 
-def test_what_cannot_be_sent_is_found_out_before_the_commit(broker: SettlingBroker, drain: Drain) -> None:
+def test_what_cannot_be_sent_is_found_out_before_the_commit(broker: RedisBroker, drain: Drain) -> None:
     @actor
     def first() -> str:
         return "x" * (broker.settings.max_message_size + 1)
@@ -199,7 +196,7 @@ def test_what_cannot_be_sent_is_found_out_before_the_commit(broker: SettlingBrok
     assert "MessageTooLarge" in str(handle(steps.messages[0]).result)
 
 
-def test_a_message_above_the_limit_is_refused_in_the_sender(broker: SettlingBroker, enqueued: Enqueued) -> None:
+def test_a_message_above_the_limit_is_refused_in_the_sender(broker: RedisBroker, enqueued: Enqueued) -> None:
     broker.settings = broker.settings.model_copy(update={"max_message_size": 1_000})
 
     @actor
@@ -211,7 +208,7 @@ def test_a_message_above_the_limit_is_refused_in_the_sender(broker: SettlingBrok
 
 
 def test_a_retry_just_below_the_limit_is_not_refused(
-    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
 ) -> None:
     ran: list[int] = []
 
@@ -231,7 +228,7 @@ def test_a_retry_just_below_the_limit_is_not_refused(
 
 
 def test_arguments_appear_in_no_log_line(
-    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, caplog: pytest.LogCaptureFixture
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
@@ -254,7 +251,7 @@ def test_arguments_appear_in_no_log_line(
 
 
 @pytest.mark.parametrize("idempotency", [None, Idempotency(key="{x}")])
-def test_a_pipeline_of_dramatiq_works(broker: SettlingBroker, drain: Drain, idempotency: Idempotency | None) -> None:
+def test_a_pipeline_of_dramatiq_works(broker: RedisBroker, drain: Drain, idempotency: Idempotency | None) -> None:
     @actor(idempotency=idempotency)
     def add(x: int, y: int = 1) -> int:
         return x + y
@@ -272,7 +269,7 @@ def test_a_pipeline_of_dramatiq_works(broker: SettlingBroker, drain: Drain, idem
 
 
 def test_the_next_step_is_not_sent_while_a_step_is_retried(
-    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, enqueued: Enqueued
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, enqueued: Enqueued
 ) -> None:
     ran: list[int] = []
 
@@ -294,3 +291,68 @@ def test_the_next_step_is_not_sent_while_a_step_is_retried(
     freezer.tick(5)
     drain()
     enqueued.assert_sent(second, 1)
+
+
+def test_waiting_for_the_gate_is_not_running(broker: RedisBroker) -> None:
+    """The clock of the time limit starts in a hook, and the hooks are called behind the gate."""
+    order: list[str] = []
+    gate = broker._gate
+    enter = gate.enter
+
+    def entering(*, alone: bool) -> None:
+        order.append("gate")
+        enter(alone=alone)
+
+    gate.enter = entering  # type: ignore[method-assign]
+    broker.add_middleware(Hook(before=lambda: order.append("hook")))
+
+    @actor
+    def body() -> None:
+        order.append("body")
+
+    body.send()
+    StepWorker(broker, Faults()).drain()
+    assert order == ["gate", "hook", "body"]
+    assert gate.inside == 0
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), SkipMessage("not today"), ServerUnavailable("away")])
+def test_whatever_a_hook_raises_the_gate_is_left(broker: RedisBroker, drain: Drain, error: Exception) -> None:
+    broker.add_middleware(Hook(before=raising(error, times=1)))
+
+    @actor
+    def body() -> None: ...
+
+    body.send()
+    drain()
+    assert broker._gate.inside == 0
+
+
+def test_hooks_that_watch_enqueues_see_a_follow_up_before_and_after(
+    broker: RedisBroker, drain: Drain, enqueued: Enqueued
+) -> None:
+    seen: list[str] = []
+
+    class Watch(Middleware):
+        def before_enqueue(self, broker: Broker, message: Any, delay: int | None) -> None:
+            seen.append(message.actor_name)
+            message.options["trace"] = "kept"
+
+    broker.add_middleware(Watch())
+    traces: list[object] = []
+
+    @actor
+    def first() -> int:
+        return 1
+
+    @actor
+    def second(x: int) -> None:
+        (held,) = broker.holds.values()
+        traces.append(held.options.get("trace"))
+
+    steps = first.message() | second.message()  # type: ignore[call-arg]
+    steps.run()  # type: ignore[no-untyped-call]
+    drain()
+    assert seen == ["first", "second"]
+    assert traces == ["kept"]
+    assert [message.actor_name for message in enqueued.messages()] == ["first", "second"]

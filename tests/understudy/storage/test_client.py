@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
 import redis
@@ -17,7 +18,7 @@ from redis.retry import Retry
 from understudy.brokers.settlement import SettlingBroker
 from understudy.embedded import EmbeddedServer
 from understudy.errors import EmbeddedServerError, ServerUnavailable, SettingsError
-from understudy.storage.client import EmbeddedConnection, Storage, connect, in_memory
+from understudy.storage.client import NEVER, EmbeddedConnection, Storage, connect, in_memory
 
 from .scripted import CUT, SILENT, scripted
 
@@ -58,7 +59,8 @@ def test_a_server_that_nobody_runs_is_unavailable() -> None:
     with storage_at(f"redis://:secret@127.0.0.1:{port}") as storage:
         told = unavailable(lambda: storage.call("GET", "a"))
     assert "did not answer (GET)" in told
-    assert "understudy doctor" in told
+    assert "see that it runs" in told
+    assert "understudy doctor" not in told, "the doctor says this too"
     assert "secret" not in told
 
 
@@ -154,7 +156,7 @@ class _Embedded:
     """An embedded server that counts how often it was asked to run."""
 
     def __init__(self, url: str, error: Exception | None = None) -> None:
-        self.url, self.error, self.asked = url, error, 0
+        self.socket_path, self.error, self.asked = Path(unquote(url.removeprefix("unix://"))), error, 0
 
     def ensure(self) -> None:
         self.asked += 1
@@ -175,8 +177,50 @@ def test_the_embedded_server_is_seen_to_before_every_connection(broker: Settling
     client.close()
 
 
+@pytest.mark.brokers("server")
+def test_the_embedded_server_works_in_a_directory_with_any_name(
+    broker: SettlingBroker, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Short, so that the socket is not put into /tmp under a plain name.
+    directory = tmp_path_factory.mktemp("p") / "my project ü%41"
+    embedded = EmbeddedServer(directory, linger=0)
+    assert embedded.socket_path.parent == directory
+    storage = Storage(connect(None, embedded=embedded), namespace="test")
+    try:
+        assert storage.call("PING")
+        assert storage.address()["path"] == str(embedded.socket_path)
+        with storage_at(embedded.url, socket_timeout=5) as by_url:
+            assert by_url.call("PING")
+    finally:
+        storage.close()
+        embedded.release()
+
+
 def test_an_embedded_server_that_cannot_be_started_is_unavailable() -> None:
     embedded = _Embedded("unix:///nowhere", EmbeddedServerError("no valkey-server was found"))
     storage = Storage(connect(None, embedded=cast("EmbeddedServer", embedded)), namespace="test")
     assert "no valkey-server was found" in unavailable(lambda: storage.call("PING"))
     storage.close()
+
+
+def test_a_helper_process_learns_how_the_server_is_reached() -> None:
+    with storage_at("rediss://ada:secret@192.0.2.1:6380/3", ssl_cert_reqs="none") as storage:
+        found = storage.address()
+    assert {name: found[name] for name in ("host", "port", "db", "username", "password")} == {
+        "host": "192.0.2.1",
+        "port": 6380,
+        "db": 3,
+        "username": "ada",
+        "password": "secret",
+    }
+    assert (found["tls"], found["verify"]) == (True, False)
+    with storage_at("unix:///run/redis.sock") as storage:
+        found = storage.address()
+    assert (found["path"], found["db"], found["tls"], found["verify"]) == ("/run/redis.sock", 0, False, True)
+    assert "password" not in found
+
+
+def test_a_blocking_read_is_not_resent_because_its_reply_may_be_lost() -> None:
+    with scripted(CUT, b"$1\r\n7\r\n") as server, storage_at(server.url, retry=NEVER) as storage:
+        unavailable(lambda: storage.call("XREADGROUP", "a", name="fetch"))
+        assert server.received == ["XREADGROUP"]

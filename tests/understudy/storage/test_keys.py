@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatch
 
+from understudy.brokers.names import QueueKeys
 from understudy.storage.keys import Keys
 
 KEYS = Keys("shop")
@@ -13,7 +14,23 @@ ALL = [
     KEYS.claimed_items("a"),
     KEYS.claim("a"),
     KEYS.channel("a"),
+    KEYS.queues,
+    KEYS.leases,
+    KEYS.wake,
+    KEYS.hungry("a"),
+    KEYS.batch("a"),
+    KEYS.started("a"),
+    KEYS.producer("a"),
+    KEYS.staged("a"),
+    KEYS.published("a"),
+    KEYS.outbox,
+    *QueueKeys("shop", "a").all,
 ]
+
+
+def test_everything_that_the_class_spells_is_looked_at_here() -> None:
+    names = {name for name in vars(Keys) if not name.startswith("_")} - {"pattern", "namespace"}
+    assert len(ALL) == len(names) + len(QueueKeys("shop", "a").all)
 
 
 def test_every_key_lies_under_the_namespace() -> None:

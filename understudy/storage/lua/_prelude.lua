@@ -16,5 +16,19 @@ end
 
 -- expired(deadline, at): a stored deadline (milliseconds, or false for none) has passed.
 local function expired(deadline, at)
-  return deadline and tonumber(deadline) <= at
+  return deadline and (tonumber(deadline) or 0) <= at
+end
+
+-- pending(stream, group, ...): what XPENDING answers; nothing where the stream or its group is gone.
+local function pending(...)
+  local found = redis.pcall('XPENDING', ...)
+  if not found.err then return found end
+  local why = tostring(found.err)
+  if string.find(why, 'NOGROUP', 1, true) or string.find(why, 'WRONGTYPE', 1, true) then return {} end
+  return redis.call('XPENDING', ...)
+end
+
+-- held(stream, group, entry): a worker holds this delivery. An entry is delivered once, so it is the one who asks.
+local function held(stream, group, entry)
+  return #pending(stream, group, entry, entry, 1) > 0
 end

@@ -1,33 +1,46 @@
 -- claim: a delivery asks to be the one holder of an idempotency key.
--- KEYS: 1 clock, 2 claim, 3 items remembered under the key
--- ARGV: 1 delivery token, 2 message id, 3 lease in milliseconds
--- A claim's status: "running" until the lease ends; "kept" for a retry of its owner; "done" with a result, until its
--- TTL ends; "free" after a failure for good, as long as the items that were done are remembered.
+-- KEYS: 1 clock, 2 claim, 3 the items remembered under the key, 4 the message's record,
+--       5.. the streams of the message's queue, by number
+-- ARGV: 1 delivery token (queue/stream number/entry), 2 message id, 3 group, 4 the queue, 5 ms for which a holder in another
+--       queue is believed
+-- A claim's status: "running" as long as its delivery is held; "kept" for a retry of its owner; "done" with a result,
+-- until its TTL ends; "free" after a failure for good, as long as the items that were done are remembered.
 -- Reply: {"run", ""}                  claimed: run the body
 --        {"takeover", owner}          claimed, but an earlier holder died while running the body
 --        {"done", owner, result}      an outcome is committed under this key: here it is
---        {"busy", owner, wait}        held by a live twin, or kept for a retry of it; look again in `wait` ms
--- In doubt is only what `begin` has let into its body ("entered"). A delivery that has not been let in may be replaced
--- at once by another one of the same message: `begin` will refuse it.
+--        {"finished", state}          the message itself has ended, under another key: nothing is claimed
+--        {"busy", owner, wait}        held by a live twin (wait is -1), or kept for a retry of it for `wait` ms
 -- Safe to resend: the same token gets the same claim and the same answer.
 local at = now(KEYS[1])
-local claim = redis.call('HMGET', KEYS[2], 'status', 'owner', 'token', 'until', 'result', 'after', 'entered')
+local claim = redis.call('HMGET', KEYS[2], 'status', 'owner', 'token', 'until', 'result', 'after')
 local status, owner, token, deadline = claim[1], claim[2], claim[3], tonumber(claim[4] or '0')
+
+-- A delivery lives while its entry is pending: whoever gives back what a dead worker held removes the entry.
+local function lives()
+  local number, entry = string.match(token, '^' .. string.gsub(ARGV[4], '%p', '%%%0') .. '/(%d)/(.*)$')
+  if not number then return deadline > at end
+  return held(KEYS[4 + tonumber(number)], ARGV[3], entry)
+end
+
 local after = false
 if status == 'done' and deadline > at then return {'done', owner, claim[5] or ''} end
+if status ~= 'running' or token ~= ARGV[1] then
+  local record = redis.call('HMGET', KEYS[4], 'state', 'expires_at')
+  if record[1] and terminal(record[1]) and not expired(record[2], at) then return {'finished', record[1]} end
+end
 if status == 'running' then
   if token == ARGV[1] then after = claim[6]
-  elseif deadline > at and (claim[7] or owner ~= ARGV[2]) then return {'busy', owner, deadline - at}
-  elseif claim[7] then after = owner
-  else after = claim[6] end
+  elseif lives() then return {'busy', owner, -1}
+  else after = owner end
 end
+if status == 'kept' then after = claim[6] end
 if status == 'kept' and owner ~= ARGV[2] and deadline > at then return {'busy', owner, deadline - at} end
 -- What was done for an outcome whose time is over does not count any more.
 if (status == 'done' or status == 'free') and deadline <= at then redis.call('DEL', KEYS[3]) end
 redis.call('PERSIST', KEYS[3])
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], 'v', '1', 'status', 'running', 'owner', ARGV[2], 'token', ARGV[1],
-  'until', at + tonumber(ARGV[3]))
+  'until', at + tonumber(ARGV[5]))
 if not after then return {'run', ''} end
 redis.call('HSET', KEYS[2], 'after', after)
 return {'takeover', after}

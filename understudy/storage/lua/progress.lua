@@ -1,9 +1,15 @@
 -- progress: the body of a held message says how far it is.
--- KEYS: 1 state record
--- ARGV: 1 delivery token, 2 info (encoded), 3 channel to tell
--- Reply: 1 written; 0 this delivery does not hold the message any more, nothing was written
+-- KEYS: 1 clock, 2 stream, 3 state record
+-- ARGV: 1 group, 2 entry, 3 delivery token, 4 info (encoded), 5 channel to tell, 6 actor, 7 queue
+-- Reply: 1 written; 0 this delivery does not hold the message any more, or the message has ended: nothing was written
 -- Safe to resend: the same value is written again.
-if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'PROGRESS', 'info', ARGV[2])
-redis.call('PUBLISH', ARGV[3], 'PROGRESS')
+if not held(KEYS[2], ARGV[1], ARGV[2]) then return 0 end
+local record = redis.call('HMGET', KEYS[3], 'state', 'expires_at')
+if record[1] and terminal(record[1]) then
+  if not expired(record[2], now(KEYS[1])) then return 0 end
+  redis.call('DEL', KEYS[3])
+end
+redis.call('HSET', KEYS[3], 'v', '1', 'state', 'PROGRESS', 'info', ARGV[4], 'by', ARGV[3], 'actor', ARGV[6], 'queue', ARGV[7])
+redis.call('PERSIST', KEYS[3])
+redis.call('PUBLISH', ARGV[5], 'PROGRESS')
 return 1

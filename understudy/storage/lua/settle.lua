@@ -1,73 +1,55 @@
--- settle: commits the outcome of one delivery: state and result, item marks, the idempotency claim.
--- KEYS: 1 clock, 2 state record, 3 items, 4 claim
--- ARGV: 1 delivery token, 2 begun ("1" when `begin` took the hold), 3 new state ("" keeps it),
---       4 record TTL in ms, 5 claim action ("", "complete", "keep", "release"), 6 claim TTL in ms,
---       7 claim result, 8 channel to tell, 9 number of fields, then that many pairs for the state record (the
---       value "" removes the field), then pairs (item, mark) where the mark "" forgets the item's intent if it is
---       this delivery's
--- Reply: "committed"; "again" (this delivery's outcome is committed already: a resend); "lost" (it does not
---        hold the message any more, or the message is finished); "unclaimed" (it holds the message, but the claim
---        belongs to another delivery). Nothing was written when it is not "committed".
--- Safe to resend: see "again". All reads and checks come before the first write.
+-- settle: commits the outcomes of a batch of deliveries of one worker process, each by itself.
+-- An outcome is committed only while its entry is still pending, that is, held: whoever reaped it has made a new
+-- entry of it, so a zombie finds nothing. All that follows is applied in the same step: acknowledgement, state,
+-- result, marks, claim, retry, follow-up messages, dead letter.
+-- KEYS: 1 clock, 2 the last batch of this worker, then those that the operations mean
+-- ARGV: 1 batch number, 2 group, 3 number of outcomes, then for each: stream, entry, number of operations, operations
+-- Reply: a letter for each outcome: "c" committed; "l" lost (not held any more); "f" finished (the message has its
+--        terminal outcome: acknowledged); "u" unclaimed (its claim is another's); "e" error (a key that it means
+--        holds something else). Nothing is written but for "c"; after "u" and "e" the message is still held.
+-- Safe to resend: the reply to the last batch is kept.
+local last = redis.call('HMGET', KEYS[2], 'number', 'reply')
+if last[1] == ARGV[1] then return last[2] end
 local at = now(KEYS[1])
-local token = ARGV[1]
-local begun, state, claim_action = ARGV[2] == '1', ARGV[3], ARGV[5]
-local record_ttl, claim_ttl = tonumber(ARGV[4]), tonumber(ARGV[6])
-local record = redis.call('HMGET', KEYS[2], 'holder', 'settled', 'state', 'expires_at')
-if record[2] == token then return 'again' end
-if begun and record[1] ~= token then return 'lost' end
-local over = record[3] and terminal(record[3]) and expired(record[4], at)
--- A delivery that did not begin and records no state gives back its claim, if it has one, whatever became of the message.
-if (begun or state ~= '') and record[3] and terminal(record[3]) and not over then return 'lost' end
-if claim_action ~= '' and redis.call('HGET', KEYS[4], 'token') ~= token then
-  if begun then return 'unclaimed' end
-  claim_action = ''
+local outcomes, position = {}, 4
+for i = 1, tonumber(ARGV[3]) do
+  local outcome = { stream = KEYS[tonumber(ARGV[position])], entry = ARGV[position + 1] }
+  local count = tonumber(ARGV[position + 2])
+  position = position + 3
+  for j = 1, count do outcome[j], position = parse(ARGV, position) end
+  outcomes[i] = outcome
 end
-local first_mark = 10 + 2 * tonumber(ARGV[9])
-local own = {}
-for i = first_mark, #ARGV, 2 do
-  own[i] = ARGV[i + 1] == '' and redis.call('HGET', KEYS[3], ARGV[i]) == '?' .. token
-end
-
-if over then redis.call('DEL', KEYS[2]) end
--- What an earlier outcome was to send has been sent, or this delivery would not exist.
-if begun or state ~= '' then redis.call('HDEL', KEYS[2], 'outbox', 'outbox_entry') end
-for i = 10, first_mark - 1, 2 do
-  if ARGV[i + 1] == '' then redis.call('HDEL', KEYS[2], ARGV[i])
-  else redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
-end
-for i = first_mark, #ARGV, 2 do
-  if ARGV[i + 1] ~= '' then redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])
-  elseif own[i] then redis.call('HDEL', KEYS[3], ARGV[i]) end
-end
-if begun then redis.call('HDEL', KEYS[2], 'holder') end
-if begun or state ~= '' then redis.call('HSET', KEYS[2], 'v', '1', 'settled', token) end
-
-if claim_action == 'complete' then
-  redis.call('HSET', KEYS[4], 'status', 'done', 'until', at + claim_ttl, 'result', ARGV[7])
-  redis.call('PEXPIRE', KEYS[4], claim_ttl + 60000)
-elseif claim_action == 'keep' then
-  redis.call('HSET', KEYS[4], 'status', 'kept', 'until', at + claim_ttl)
-elseif claim_action == 'release' then
-  redis.call('DEL', KEYS[4])
-  if redis.call('EXISTS', KEYS[3]) == 1 then
-    -- Nobody holds the key, but who claims it next shall go on where this one stopped.
-    redis.call('HSET', KEYS[4], 'v', '1', 'status', 'free', 'until', at + record_ttl)
-    redis.call('PEXPIRE', KEYS[4], record_ttl + 60000)
-    redis.call('PEXPIRE', KEYS[3], record_ttl + 60000)
+-- The first write is one that a full server refuses, so that a refusal leaves nothing behind.
+redis.call('HSET', KEYS[2], 'number', '')
+local verdicts = {}
+for i, outcome in ipairs(outcomes) do
+  local verdict = 'c'
+  if not held(outcome.stream, ARGV[2], outcome.entry) then verdict = 'l' end
+  for _, op in ipairs(outcome) do
+    if verdict == 'c' and not fits(op) then verdict = 'e' end
   end
-end
-
-if state == '' then return 'committed' end
-redis.call('HSET', KEYS[2], 'state', state)
-if terminal(state) then
-  -- The TTLs of a record start at its terminal state. Native expiry is only the broom: it comes a minute later.
-  redis.call('HSET', KEYS[2], 'done_at', at, 'expires_at', at + record_ttl)
-  redis.call('PEXPIRE', KEYS[2], record_ttl + 60000)
-  -- A duplicate ends while its twin works: the items are the twin's.
-  if begun or claim_action ~= '' then
-    redis.call('PEXPIRE', KEYS[3], math.max(record_ttl, claim_ttl) + 60000)
+  for _, op in ipairs(outcome) do
+    if op.name == 'state' and verdict == 'c' then
+      local record = redis.call('HMGET', key(op, 1), 'state', 'expires_at')
+      op.over = record[1] and terminal(record[1])
+      if op.over and not expired(record[2], at) then verdict = 'f' end
+    elseif op.name == 'claim' and verdict == 'c' then
+      local token = redis.call('HGET', key(op, 1), 'token')
+      -- One that somebody removed by hand is nobody's: it is not written, and stops nothing.
+      op.gone = not token
+      if token and token ~= op[2] then verdict = 'u' end
+    end
   end
+  if verdict == 'c' or verdict == 'f' then
+    redis.call('XACK', outcome.stream, ARGV[2], outcome.entry)
+    redis.call('XDEL', outcome.stream, outcome.entry)
+    for _, op in ipairs(outcome) do
+      if op.name == 'begun' or (verdict == 'c' and not op.gone) then APPLY[op.name](op, at) end
+    end
+  end
+  verdicts[i] = verdict
 end
-redis.call('PUBLISH', ARGV[8], state)
-return 'committed'
+local reply = table.concat(verdicts)
+redis.call('HSET', KEYS[2], 'number', ARGV[1], 'reply', reply)
+redis.call('PEXPIRE', KEYS[2], 3600000)
+return reply

@@ -1,0 +1,148 @@
+"""reap, bury and beat: what becomes of a worker that is dead, and that a live one is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from .bench import Bench
+from .dumps import dump
+
+
+def lease(bench: Bench, worker: str = "w1", count: int = 7) -> str:
+    bench.client.hset(bench.keys.leases, worker, count)
+    return str(count)
+
+
+def test_a_beat_renews_a_lease_that_is_there_and_makes_none(bench: Bench) -> None:
+    beat = [bench.keys.leases], ["w1"]
+    assert bench.storage.run("beat", *beat) == 0
+    assert not bench.client.exists(bench.keys.leases)
+    lease(bench)
+    assert [bench.storage.run("beat", *beat) for _ in range(2)] == [8, 9]
+
+
+@pytest.mark.parametrize("seen", ["", "6", "8"])
+def test_a_worker_whose_lease_is_not_as_it_was_observed_keeps_everything(bench: Bench, seen: str) -> None:
+    lease(bench)
+    bench.take()
+    before = dump(bench.storage)
+    assert bench.reap(seen=seen) == [b"alive"]
+    assert bench.bury(seen=seen) == 0
+    assert dump(bench.storage) == before
+
+
+def test_a_worker_that_has_come_back_is_alive(bench: Bench) -> None:
+    bench.take()
+    lease(bench)
+    assert bench.reap(seen="") == [b"alive"]
+
+
+def test_what_a_dead_worker_held_waits_again_and_what_others_hold_does_not(bench: Bench) -> None:
+    seen = lease(bench)
+    old, other = bench.take(payload="a"), bench.take("w2", payload="b")
+    assert bench.reap(seen=seen, resent=[b"reaped", 0]) == [b"reaped", 1]
+    assert bench.waiting() == [b"a"]
+    assert bench.holding("w2") == [other.entry]
+    new = bench.taken("w2")
+    assert new.entry != old.entry, "so the old delivery is a zombie"
+    fields = dict(bench.client.xrange(bench.stream, new.entry, new.entry)[0][1])
+    assert fields == {b"m": b"a", b"d": b"0", b"w": b"w1"}, "its body had not begun, so it is not suspected"
+
+
+def test_a_worker_without_a_lease_is_reaped_too(bench: Bench) -> None:
+    bench.take()
+    assert bench.reap(resent=[b"reaped", 0]) == [b"reaped", 1]
+
+
+def test_the_deaths_of_a_body_that_was_running_are_counted(bench: Bench) -> None:
+    for deaths in (1, 2, 3):
+        bench.take() if deaths == 1 else bench.taken()
+        hold = bench.holding()[0]
+        bench.client.hset(bench.keys.started("w1"), hold, "1")
+        assert bench.reap(resent=[b"reaped", 0]) == [b"reaped", 1], "in company nobody is condemned"
+        assert bench.client.xrange(bench.stream)[-1][1][b"d"] == str(deaths).encode()
+        assert not bench.client.exists(bench.keys.started("w1"))
+
+
+@pytest.mark.parametrize(("before", "mark", "condemned"), [(2, "alone", True), (1, "alone", False), (2, "1", False)])
+def test_who_was_alone_at_the_last_of_too_many_deaths_is_left_pending_for_the_caller(
+    bench: Bench, before: int, mark: str, condemned: bool
+) -> None:
+    bench.client.xadd(bench.stream, {"m": "poison", "d": before, "w": "w0"})
+    hold = bench.taken()
+    bench.client.hset(bench.keys.started("w1"), hold.entry, mark)
+    innocent = bench.take()
+    reply = bench.storage.run("reap", [bench.keys.leases, bench.keys.started("w1"), bench.stream], _args())
+    if condemned:
+        assert reply == [b"reaped", 1, [hold.entry.encode(), b"poison", b"3"]]
+        assert bench.holding() == [hold.entry]
+        assert bench.bury() == 0, "it holds something"
+        assert bench.reap() == [b"reaped", 0, [hold.entry.encode(), b"poison", b"3"]], "until it is settled"
+        assert bench.settle((hold, [bench.dead(hold)])) == "c"
+        assert bench.bury() == 1
+    else:
+        assert reply == [b"reaped", 2]
+        assert bench.holding() == []
+    assert innocent.entry not in bench.holding()
+
+
+def test_a_bounded_number_is_moved_at_a_time(bench: Bench) -> None:
+    for _ in range(3):
+        bench.take()
+    names = [bench.keys.leases, bench.keys.started("w1"), bench.stream]
+    assert [bench.storage.run("reap", names, _args(2))[1] for _ in range(3)] == [2, 1, 0]
+
+
+def test_what_was_removed_while_it_was_held_is_not_held_any_more(bench: Bench) -> None:
+    bench.take()
+    bench.client.xtrim(bench.stream, 0)
+    assert bench.reap() == [b"reaped", 0]
+    assert bench.holding() == []
+    assert bench.waiting() == []
+
+
+def test_an_entry_that_somebody_else_wrote_holds_up_nothing(bench: Bench) -> None:
+    bench.client.xadd(bench.stream, {"d": "many"})
+    bench.taken()
+    bench.take(payload="after it")
+    assert bench.reap(resent=[b"reaped", 0]) == [b"reaped", 2]
+    assert bench.waiting() == [b"", b"after it"]
+
+
+@pytest.mark.parametrize("lacks", ["stream", "group"])
+def test_a_stream_or_a_group_that_is_gone_keeps_nobody_from_being_reaped_and_buried(bench: Bench, lacks: str) -> None:
+    seen = lease(bench)
+    if lacks == "stream":
+        bench.client.delete(bench.stream)
+    else:
+        bench.client.xgroup_destroy(bench.stream, "workers")
+    assert bench.reap(seen=seen) == [b"reaped", 0]
+    assert bench.storage.run("bury", _bury_names(bench), ["w1", seen, "workers"]) == 1
+
+
+def test_of_a_buried_worker_nothing_is_left(bench: Bench) -> None:
+    seen = lease(bench)
+    hold = bench.take()
+    bench.started(hold)
+    bench.settle((hold, []))
+    assert bench.storage.run("bury", _bury_names(bench), ["w1", seen, "workers"]) == 1
+    assert bench.bury() == 1, "a second reaper finds the same"
+    for key in (bench.keys.leases, bench.keys.started("w1"), bench.keys.batch("w1")):
+        assert not bench.client.exists(key)
+    for stream in bench.queue.streams:
+        assert bench.client.xinfo_consumers(stream, "workers") == []
+
+
+def test_who_holds_something_in_any_stream_is_not_buried(bench: Bench) -> None:
+    bench.take(stream=bench.queue.streams[-1])
+    before = dump(bench.storage)
+    assert bench.bury() == 0
+    assert dump(bench.storage) == before
+
+
+def _args(most: int = 100) -> list[str | int]:
+    return ["w1", "", most, "workers", 3]
+
+
+def _bury_names(bench: Bench) -> list[str]:
+    return [bench.keys.leases, bench.keys.started("w1"), bench.keys.batch("w1"), *bench.queue.streams]

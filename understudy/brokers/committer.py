@@ -1,0 +1,148 @@
+"""Group commit: outcomes of many threads share a round trip, and an idle worker commits at once.
+
+There is no thread for it. Whoever has an outcome puts it in line; whoever finds nobody committing commits what stands
+in line, its own and those that come meanwhile. So one thread waits for the round trip, and the others leave their
+outcome behind and go on with the next message. While more messages wait in this process than threads can take, an
+outcome may stand in line until there are ``ENOUGH``, or until the upkeep comes by a few milliseconds later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from understudy.errors import ServerUnavailable
+from understudy.holds import GROUP
+from understudy.storage.client import Storage, Value
+
+from .operations import Operations
+
+logger = logging.getLogger(__name__)
+
+#: Outcomes that share a round trip, and their size in bytes, at the most.
+MOST, LARGEST = 64, 1024 * 1024
+#: Outcomes that are worth a round trip while there is more to do.
+ENOUGH = 24
+#: Seconds between two attempts while the server is away: the first, and the longest.
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+
+#: What the script says of an outcome: committed; lost (the message is not held any more); finished before.
+COMMITTED, LOST, FINISHED = "c", "l", "f"
+#: ... or that nothing was written and the message is still held: its claim is another's; a key holds something else.
+UNCLAIMED, MISFIT = "u", "e"
+
+
+@dataclass(slots=True)
+class Settlement:
+    """An outcome in line. ``write`` puts its operations into a batch and returns how many; ``done`` is told the
+    verdict."""
+
+    stream: str
+    entry: str
+    size: int
+    write: Callable[[Operations], int]
+    done: Callable[[str], None]
+
+
+class Committer:
+    """Commits settlements of one worker process.
+
+    Attributes:
+      pause: how an outage is waited out; takes seconds, returns False when the process ends and gives up.
+
+    Args:
+      busy: whether this process has more to do, and somebody who comes by to commit what stands in line.
+      repair: makes streams and their group again that the server says it has not.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        worker: str,
+        pause: Callable[[float], bool],
+        busy: Callable[[], bool] = lambda: False,
+        repair: Callable[[Sequence[str]], None] = lambda streams: None,
+    ) -> None:
+        self._storage = storage
+        self._batch_key = storage.keys.batch(worker)
+        self._line: deque[Settlement] = deque()
+        self._lock = threading.Lock()
+        self._number = 0
+        self._busy = busy
+        self._repair = repair
+        self.pause = pause
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def submit(self, settlement: Settlement, *, at_once: bool = False) -> None:
+        """Put an outcome in line, and commit if nobody does and nothing better is to be done."""
+        self._line.append(settlement)
+        if at_once or len(self._line) >= ENOUGH or not self._busy():
+            self.flush()
+
+    def flush(self) -> bool:
+        """Commit what stands in line. False when the process gave up with something left."""
+        # Looking again after the release closes the gap in which somebody else left an outcome to us.
+        while self._line:
+            if not self._lock.acquire(blocking=False):
+                return True
+            try:
+                batch = self._take()
+                if batch and not self._commit(batch):
+                    self._line.extendleft(reversed(batch))
+                    return False
+            finally:
+                self._lock.release()
+        return True
+
+    def finish(self) -> bool:
+        """Wait for whoever commits just now, and commit what is left. False as in ``flush``."""
+        with self._lock:
+            pass
+        return self.flush()
+
+    def _take(self) -> list[Settlement]:
+        batch: list[Settlement] = []
+        size = 0
+        while self._line and len(batch) < MOST and (not batch or size + self._line[0].size <= LARGEST):
+            batch.append(self._line.popleft())
+            size += batch[-1].size
+        return batch
+
+    def _commit(self, batch: Sequence[Settlement]) -> bool:
+        self._number += 1
+        operations = Operations(self._storage.keys.clock, self._batch_key)
+        args = operations.args
+        for settlement in batch:
+            args += (operations.number(settlement.stream), settlement.entry, 0)
+            count_at = len(args) - 1
+            args[count_at] = settlement.write(operations)
+        head: list[Value] = [self._number, GROUP, len(batch)]
+        reply = self._ask(operations.keys, [*head, *args], {settlement.stream for settlement in batch})
+        if reply is None:
+            return False
+        for settlement, verdict in zip(batch, reply, strict=True):
+            settlement.done(verdict)
+        return True
+
+    def _ask(self, keys: list[str], args: list[Value], streams: set[str]) -> str | None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                reply: bytes = self._storage.run("settle", keys, args)
+                return reply.decode()
+            except ServerUnavailable as error:
+                logger.warning("%s outcomes wait for the server: %s", len(self._line) + 1, error)
+                if "NOGROUP" in str(error):
+                    # It has lost its data. With the group made again it can say that these outcomes are lost.
+                    with suppress(ServerUnavailable):
+                        self._repair(sorted(streams))
+                if not self.pause(pause):
+                    return None
+                pause = min(pause * 2, LONGEST_PAUSE)

@@ -1,0 +1,97 @@
+"""Builds the operations that the scripts apply (``storage/lua/_ops.lua`` says what each means).
+
+What is added is encoded already, so that a commit cannot fail on data.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from understudy.durations import to_millis
+from understudy.outcome import Outcome
+from understudy.storage.client import Value
+
+from .names import QueueKeys
+
+
+class Operations:
+    """Operations for one run of a script. A key is passed once and meant by its number."""
+
+    def __init__(self, *fixed: str) -> None:
+        self.keys: list[str] = list(fixed)
+        self.args: list[Value] = []
+        self._numbers = {name: number for number, name in enumerate(fixed, start=1)}
+
+    def number(self, key: str) -> int:
+        """The number of ``key`` in KEYS."""
+        number = self._numbers.get(key)
+        if number is None:
+            self.keys.append(key)
+            number = self._numbers[key] = len(self.keys)
+        return number
+
+    def add(self, stream: str, payload: bytes, *, deaths: int = 0, worker: str = "") -> None:
+        """A message that may run now."""
+        self.args += ("add", self.number(stream), payload, deaths, worker)
+
+    def later(self, queue: QueueKeys, wake: str, message_id: str, payload: bytes, *, delay: float, level: int) -> None:
+        """A message that may run in ``delay`` seconds."""
+        number = self.number
+        self.args += (
+            "later",
+            number(queue.delayed),
+            number(queue.payloads),
+            number(queue.ids),
+            wake,
+            f"{message_id}|{uuid.uuid4().hex[:16]}",
+            message_id,
+            to_millis(delay),
+            level,
+            payload,
+        )
+
+    def state(self, record: str, outcome: Outcome, *, channel: str, ttl: float) -> None:
+        """The state and the fields of a record."""
+        fields = outcome.fields
+        self.args += (
+            "state",
+            self.number(record),
+            to_millis(ttl),
+            outcome.state.value if outcome.state is not None else "",
+            channel,
+            len(fields),
+        )
+        for pair in fields.items():
+            self.args += pair
+
+    def marks(self, items: str, marks: dict[str, str], *, token: str, ttl: float) -> None:
+        """Marks of items; a ``ttl`` when the message is finished."""
+        self.args += ("marks", self.number(items), to_millis(ttl), token, len(marks))
+        for pair in marks.items():
+            self.args += pair
+
+    def claim(self, claim: str, outcome: Outcome, *, token: str, items: str, ttl: float) -> None:
+        """What becomes of an idempotency claim, and of the ``items`` under it; ``ttl`` is the record's."""
+        self.args += (
+            "claim",
+            self.number(claim),
+            token,
+            outcome.claim,
+            to_millis(outcome.claim_ttl),
+            self.number(items),
+            to_millis(ttl),
+            outcome.claim_result,
+        )
+
+    def dead(self, queue: QueueKeys, member: str, body: bytes, *, ttl: float) -> None:
+        """A dead letter."""
+        self.args += ("dead", self.number(queue.dead), self.number(queue.bodies), member, body, to_millis(ttl))
+
+    def begun(self, started: str, entry: str) -> None:
+        """Forget that the entry was started."""
+        self.args += ("begun", self.number(started), entry)
+
+    def publish(self, staged: str, published: str, outbox: str, name: str, wake: str) -> None:
+        """What was staged under ``name`` takes effect."""
+        number = self.number
+        self.args += ("publish", number(staged), number(published), number(outbox), name, wake)

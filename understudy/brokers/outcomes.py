@@ -1,0 +1,225 @@
+"""From an outcome to the operations that commit it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+from dramatiq import Message
+from dramatiq.errors import ActorNotFound
+
+from understudy import clock
+from understudy.actors import declared
+from understudy.errors import DecodeError
+from understudy.exceptions import encode_exception
+from understudy.holds import Hold
+from understudy.outcome import Disposition, Outcome
+from understudy.states import State
+
+from . import staging
+from .committer import UNCLAIMED
+from .held import HeldMessage
+from .names import QueueKeys
+from .operations import Operations
+from .transport import Transport
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before a message comes back whose claim was another's.
+UNCLAIMED_PAUSE = 1.0
+#: Seconds between two looks for a worker that knows the actor of a message.
+UNKNOWN_ACTOR_PAUSE = 5.0
+
+_BACK = (Disposition.RETRY, Disposition.HAND_BACK)
+_DEAD = (Disposition.FAILED, Disposition.DEAD)
+
+
+def conclude(broker: Transport, held: HeldMessage) -> None:
+    """Settle what is still open: the disposition, and what becomes of a message whose actor is unknown here."""
+    if held.execution is None and isinstance(held._exception, ActorNotFound):
+        _unknown_actor(broker, held, held._exception)
+    if held.outcome.disposition is None:
+        held.outcome.decide(Disposition.FAILED if held.failed else Disposition.DONE)
+    # Everything is encoded here, in the thread of the message: a batch must not fail on the data of one of them.
+    outcome = held.outcome
+    letters: list[tuple[Message[Any], float | None, Hold | None]] = []
+    letters += ((message, delay, None) for message, delay in outcome.follow_ups)
+    if outcome.disposition in _BACK:
+        kept = held.hold if outcome.disposition is Disposition.HAND_BACK else None
+        letters.append((held._message, outcome.delay or None, kept))
+    held.letters = [(message, message.encode(), delay, hold) for message, delay, hold in letters]
+    held.body = b""
+    if outcome.disposition in _DEAD:
+        held.body = _body(held.hold, held._message.encode(), outcome.reason, worker=broker.worker_id)
+
+
+def instead(held: HeldMessage, verdict: str) -> bool:
+    """Decide what becomes of a message whose outcome was refused while it is held; False when nothing can."""
+    marks, held.outcome = held.outcome.marks, Outcome()
+    outcome = held.outcome
+    if held.execution is not None:
+        held.options["retries"] = held.execution.retries  # as the refused outcome found it
+    if verdict == UNCLAIMED:
+        # It comes back and asks who has the claim.
+        outcome.marks = marks
+        outcome.decide(Disposition.HAND_BACK, delay=UNCLAIMED_PAUSE, reason="its claim is another's")
+        return True
+    held.misfits += 1
+    if held.execution is not None:
+        held.execution.uses_items = False  # the key of its items may be the one; the next attempt does without
+    text = "its outcome could not be recorded: a key on the server holds something that Understudy did not write"
+    if held.misfits > 2:
+        logger.error("%s: %s; it stays with this worker until that is repaired and the worker restarted", held, text)
+        return False
+    logger.error("%s: %s; it is a dead letter", held, text)
+    outcome.decide(Disposition.DEAD, reason=text)
+    if held.misfits == 1:
+        outcome.state = State.FAILURE
+        outcome.fields.update(
+            actor=held.actor_name, queue=held.queue_name, exception=encode_exception(DecodeError(text))
+        )
+    return True
+
+
+def size_of(held: HeldMessage) -> int:
+    """About how many bytes the outcome is."""
+    outcome = held.outcome
+    size = 500 + len(outcome.claim_result) + len(held.body)
+    for _, payload, _, _ in held.letters:
+        size += len(payload)
+    for value in outcome.fields.values():
+        size += len(value) if isinstance(value, bytes | str) else 8
+    return size
+
+
+def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
+    """Add the operations of the outcome of ``held``; returns how many."""
+    outcome, execution, keys = held.outcome, held.execution, broker.storage.keys
+    count = 0
+    finished = outcome.state is not None and outcome.state.terminal
+    ttl = _ttl(broker, held)
+    if held.started:
+        operations.begun(keys.started(held.started), held.hold.entry)
+        count += 1
+    if outcome.state is not None or outcome.fields:
+        operations.state(
+            keys.state(held.message_id), outcome, channel=keys.channel(held.message_id), ttl=ttl if finished else 0
+        )
+        count += 1
+    if outcome.marks or (finished and execution is not None and execution.uses_items):
+        scope = (execution.items_scope if execution else "") or held.message_id
+        # As long as the message can be brought back from the dead letters, it goes on where it stopped.
+        kept = max(ttl, outcome.claim_ttl, broker.dead_ttl if held.body else 0) if finished else 0
+        operations.marks(keys.items(scope), outcome.marks, token=held.hold.token, ttl=kept)
+        count += 1
+    if outcome.claim and execution is not None and execution.claim_key is not None:
+        operations.claim(
+            keys.claim(execution.claim_key),
+            outcome,
+            token=held.hold.token,
+            items=keys.claimed_items(execution.claim_key),
+            ttl=max(ttl, broker.dead_ttl) if held.body else ttl,
+        )
+        count += 1
+    if held.staged:
+        staging.publish(broker, held, operations)
+        count += 1
+    for message, payload, delay, hold in held.letters:
+        broker.put(operations, message, payload, delay, hold=hold)
+        count += 1
+    if held.body:
+        member = f"{held.message_id}|{held.hold.token}"
+        operations.dead(broker.keys_of(held.queue_name), member, held.body, ttl=broker.dead_ttl)
+        count += 1
+    return count
+
+
+def write_unreadable(
+    broker: Transport, operations: Operations, queue: QueueKeys, hold: Hold, data: bytes, error: Exception
+) -> int:
+    """A dead letter with the bytes; FAILURE for whoever waits, if the message's id can be read."""
+    operations.dead(
+        queue,
+        f"?|{hold.token}",
+        _body(hold, data, f"cannot be read: {error}", worker=broker.worker_id),
+        ttl=broker.dead_ttl,
+    )
+    message_id = _message_id(data)
+    if message_id is None:
+        return 1
+    failure = DecodeError(f"the message cannot be read by this worker: {error}")
+    _failure(broker, operations, message_id, queue, failure, actor="")
+    return 2
+
+
+def write_dead(
+    broker: Transport,
+    operations: Operations,
+    queue: QueueKeys,
+    hold: Hold,
+    payload: bytes,
+    message: Message[Any] | None,
+    error: Exception,
+) -> int:
+    """A dead letter of an entry that nobody works on; FAILURE for whoever waits."""
+    name = "?" if message is None else message.message_id
+    operations.dead(
+        queue,
+        f"{name}|{hold.token}",
+        _body(hold, payload, str(error), worker=hold.worker, exception=type(error).__name__),
+        ttl=broker.dead_ttl,
+    )
+    if message is None:
+        return 1
+    _failure(broker, operations, message.message_id, queue, error, actor=message.actor_name)
+    return 2
+
+
+def _failure(
+    broker: Transport, operations: Operations, message_id: str, queue: QueueKeys, error: Exception, *, actor: str
+) -> None:
+    keys = broker.storage.keys
+    outcome = Outcome(state=State.FAILURE)
+    outcome.fields.update(actor=actor, queue=queue.queue, exception=encode_exception(error))
+    operations.state(keys.state(message_id), outcome, channel=keys.channel(message_id), ttl=broker.settings.result_ttl)
+
+
+def _ttl(broker: Transport, held: HeldMessage) -> float:
+    actor = broker.actors.get(held.actor_name)
+    ttl = declared(actor).result_ttl if actor is not None else None
+    return broker.settings.result_ttl if ttl is None else ttl
+
+
+def _body(hold: Hold, payload: bytes, reason: str, *, worker: str, exception: str = "") -> bytes:
+    body = {"message": payload, "reason": reason, "worker": worker, "exception": exception or _name_in(reason)}
+    return msgspec.json.encode({**body, "stream": hold.stream, "entry": hold.entry, "deaths": hold.deaths})
+
+
+def _name_in(reason: str) -> str:
+    """The reason of a failure is the exception's name, that of anything else is a sentence."""
+    return reason if reason.isidentifier() else ""
+
+
+def _unknown_actor(broker: Transport, held: HeldMessage, error: ActorNotFound) -> None:
+    """In a rolling deploy another worker may know the actor; after a while nobody shall wait in vain (S20)."""
+    now = clock.now()
+    since = float(held.options.setdefault("unknown_since", now))
+    left = since + broker.settings.unknown_actor_grace - now
+    outcome = held.outcome
+    if left > 0:
+        held.failed = False
+        outcome.decide(Disposition.HAND_BACK, delay=min(left, UNKNOWN_ACTOR_PAUSE), reason=str(error))
+        return
+    outcome.decide(Disposition.DEAD, reason=str(error))
+    outcome.state = State.FAILURE
+    outcome.fields.update(actor=held.actor_name, queue=held.queue_name, exception=encode_exception(error))
+
+
+def _message_id(data: bytes) -> str | None:
+    try:
+        fields: Any = msgspec.json.decode(data)
+    except ValueError:
+        return None
+    found = fields.get("message_id") if isinstance(fields, dict) else None
+    return found if isinstance(found, str) and found else None

@@ -1,0 +1,51 @@
+"""Poison: a message whose body was running when its process died, too many times, the last time all alone.
+
+After the second such death a message is a suspect and runs alone in its process (``gate.py``), so that no neighbour
+dies with it and none is blamed for it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from dramatiq import Message
+from dramatiq.errors import DecodeError
+
+from understudy.errors import PoisonMessage
+from understudy.holds import Hold
+
+from . import outcomes
+from .committer import Settlement
+from .names import QueueKeys
+from .transport import Transport
+
+logger = logging.getLogger(__name__)
+
+
+def bury(
+    broker: Transport, queue: QueueKeys, stream: str, worker: str, entry: str, payload: bytes, deaths: int
+) -> None:
+    """Make a dead letter of an entry that a dead worker holds; whoever waits for it is told why."""
+    error = PoisonMessage(
+        f"its body was running at {deaths} deaths of a worker process, the last time alone; the last one was {worker}"
+    )
+    hold = Hold(stream=stream, entry=entry, token=f"{queue.queue}/dead/{entry}", deaths=deaths, worker=worker)
+    try:
+        message: Message[object] | None = Message.decode(payload)
+    except DecodeError:
+        message = None
+    logger.error(
+        "message %s of queue %s is poison and a dead letter now: %s",
+        "?" if message is None else message.message_id,
+        queue.queue,
+        error,
+    )
+    broker.committer.submit(
+        Settlement(
+            stream=stream,
+            entry=entry,
+            size=len(payload),
+            write=lambda operations: outcomes.write_dead(broker, operations, queue, hold, payload, message, error),
+            done=lambda verdict: None,
+        )
+    )
