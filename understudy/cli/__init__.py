@@ -17,12 +17,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from .console import guarded
 
-#: Command -> the line that describes it. Module ``understudy.cli.<command>`` has a function of the same name.
+#: Command -> the line that describes it. Module ``understudy.cli.<command>`` has a function of the same name; one with
+#: commands of its own calls them its ``group``.
 COMMANDS = {
     "up": "Run a server and workers until Ctrl-C: all that development needs.",
     "worker": "Run worker processes.",
     "send": "Send a message to an actor.",
     "status": "Show what became of messages.",
+    "dead": "List, show, requeue or purge dead letters.",
     "doctor": "Examine the server, the queues and the workers.",
     "settings": "List every setting with its value.",
     "demo": "Send a campaign through a real server, a real worker and a mail server that misbehaves on purpose.",
@@ -45,9 +47,13 @@ class _Group(TyperGroup):
         return name, load(name) if name is not None else command, rest
 
 
-def load(name: str) -> TyperCommand:
+def load(name: str) -> TyperCommand | TyperGroup:
     """The command called ``name``, ready to run."""
     module = import_module(f"{__name__}.{name}")
+    if hasattr(module, "group"):
+        group = typer.main.get_group(module.group)
+        group.name = name
+        return group
     alone = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
     options = getattr(module, "COMMAND_OPTIONS", {})
     alone.command(name, **options)(getattr(module, name))

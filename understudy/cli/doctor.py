@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +26,10 @@ ANSWER, ALTOGETHER = 2.0, 7.0
 OLDEST_VERSION = (6, 2)
 #: Seconds that two clocks may differ.
 CLOCKS = 1.0
+#: Seconds that the leases of workers are watched, when no other sign of life is to be had.
+WATCH = 3.0
+#: Seconds for which a message may wait, and by which a delayed one may be late, before it is worth a word.
+WAITING, LATE = 60.0, 5.0
 #: The share of its memory limit at which a server is nearly full.
 NEARLY_FULL = 0.9
 
@@ -94,7 +100,8 @@ def examine(settings: Settings, limit: float) -> Findings:
             server = inspection.server()
             actors = inspection.actors()
             queues = inspection.queues(set(actors.values()))
-            done.append(Findings(server, actors, queues, inspection.workers(settings.heartbeat_timeout)))
+            workers = inspection.workers(queues, lease=settings.heartbeat_timeout, patience=WATCH)
+            done.append(Findings(server, actors, queues, workers))
         except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits
             failed.append(error)
 
@@ -197,24 +204,50 @@ def _clocks(server: ServerFacts) -> Check:
 
 
 def _queues(findings: Findings) -> list[Check]:
-    checks = []
-    for queue in findings.queues:
-        if not queue.announced and queue.waiting + queue.delayed:
-            text = f"{queue.name!r} holds messages, and no worker has announced it; start a worker with its actors"
-            checks.append(Check("queue", "warning", text))
-        if queue.dead:
-            text = f"{queue.name!r} holds dead letters ({queue.dead:,}): messages that failed for good"
-            checks.append(Check("queue", "warning", text))
+    checks = [Check("queue", "warning", text) for queue in findings.queues for text in _troubles(queue)]
     total = sum(queue.waiting for queue in findings.queues)
     return checks or [Check("queues", "ok", f"{len(findings.queues)}, {total:,} messages waiting")]
 
 
+def _troubles(queue: Queue) -> Iterator[str]:
+    if not queue.announced and queue.waiting + queue.delayed:
+        yield f"{queue.name!r} holds messages, and no worker has announced it; start a worker with its actors"
+    if queue.oldest is not None and queue.oldest > WAITING:
+        yield (
+            f"{queue.name!r} is behind: {queue.waiting:,} messages wait, the oldest for {_span(queue.oldest)}; start "
+            "more workers, or look at those that hold its messages"
+        )
+    if queue.overdue > LATE:
+        yield (
+            f"{queue.name!r} holds delayed messages that have been due for {_span(queue.overdue)}; they are moved by "
+            "workers of this queue: start one"
+        )
+    if queue.dead:
+        poison = f", {queue.poison:,} of them poison: worker processes died at them" if queue.poison else ""
+        text = f"{queue.name!r} holds dead letters ({queue.dead:,}{poison}): messages that failed for good"
+        yield f"{text}; see `understudy dead list --queue {queue.name}`"
+
+
 def _workers(settings: Settings, findings: Findings) -> Check:
-    if findings.workers:
-        return Check("workers", "ok", f"{len(findings.workers)} processes alive")
+    alive = [worker for worker in findings.workers if worker.alive]
+    silent = [worker for worker in findings.workers if worker.alive is False and worker.holds]
+    if silent:
+        names = ", ".join(f"{worker.id} ({worker.holds:,})" for worker in silent)
+        after = "the others give them back" if alive else "start `understudy worker`, which gives them back"
+        return Check("workers", "warning", f"{len(alive)} processes alive; dead ones hold messages: {names}; {after}")
+    if alive:
+        return Check("workers", "ok", f"{len(alive)} processes alive")
+    unsure = [worker for worker in findings.workers if worker.alive is None]
+    if unsure:
+        text = f"{len(unsure)} have a lease of {settings.heartbeat_timeout:g} s, which was not renewed while we watched"
+        return Check("workers", "warning", f"{text} for {WATCH:g} s; look again later")
     return Check(
         "workers", "warning", f"none was heard of within {settings.heartbeat_timeout:g} s; start `understudy worker`"
     )
+
+
+def _span(seconds: float) -> str:
+    return views.ago(seconds).removesuffix(" ago")
 
 
 def _show(console: Console, settings: Settings, checks: list[Check], findings: Findings) -> None:
@@ -234,7 +267,9 @@ def _show(console: Console, settings: Settings, checks: list[Check], findings: F
         console.print()
         console.print("[bold]worker processes[/]")
         for worker in findings.workers:
-            console.print(f"  {worker.id}  [dim]heard of {views.ago(worker.seen)}[/]")
+            life = {True: "alive", False: "silent", None: "not sure"}[worker.alive]
+            last = "" if worker.idle is None else f", asked for messages {views.ago(worker.idle)}"
+            console.print(f"  {escape(worker.id)}  holds {worker.holds:,}  [dim]{life}{last}[/]")
     changed = [row for row in in_force(settings) if row["source"] == "environment"]
     console.print()
     console.print(
@@ -247,13 +282,16 @@ def _show(console: Console, settings: Settings, checks: list[Check], findings: F
 def _queue_table(findings: Findings) -> Any:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("queue")
-    for name in ("waiting", "in hand", "delayed", "dead"):
+    for name in ("waiting", "oldest", "held", "delayed", "overdue", "dead", "poison"):
         table.add_column(name, justify="right")
     table.add_column("actors", overflow="fold")
     for queue in findings.queues:
         actors = ", ".join(name for name, of in findings.actors.items() if of == queue.name)
-        sizes = (queue.waiting, queue.in_hand, queue.delayed, queue.dead)
-        table.add_row(Text(queue.name), *(f"{size:,}" for size in sizes), Text(actors or "not announced"))
+        oldest = "-" if queue.oldest is None else _span(queue.oldest)
+        overdue = _span(queue.overdue) if queue.overdue >= 1 else "-"
+        sizes = (f"{queue.waiting:,}", oldest, f"{queue.held:,}", f"{queue.delayed:,}", overdue)
+        letters = (f"{queue.dead:,}", f"{queue.poison:,}")
+        table.add_row(Text(queue.name), *sizes, *letters, Text(actors or "not announced"))
     if not findings.queues:
         return Text("no queues yet: no worker has announced any")
     return table

@@ -10,17 +10,17 @@ from typing import Annotated, Any
 
 import typer
 from dramatiq.common import q_name
-from pydantic import TypeAdapter, ValidationError
 from typer.core import TyperCommand
 
 from understudy import client
 from understudy.errors import UnknownActor
 from understudy.inspection import describe
 from understudy.runtime import install
-from understudy.settings import Seconds, Settings, load
+from understudy.settings import Settings, load
 
 from . import preflight
 from .console import Exit, fail, hint, out, print_json
+from .values import duration
 from .views import block
 from .watch import Watch
 
@@ -86,8 +86,8 @@ def send(
         )
     positional = _parse("--args", args, list)
     named = _parse("--kwargs", kwargs, dict)
-    seconds = _duration("--delay", delay)
-    limit = _duration("--timeout", timeout)
+    seconds = duration("--delay", delay)
+    limit = duration("--timeout", timeout)
     options = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
     settings = load(Settings)
     preflight.require_server(settings)
@@ -168,12 +168,3 @@ def _excerpt(error: json.JSONDecodeError) -> str:
     at = error.colno - 1
     start = max(0, at - AROUND)
     return f"  {line[start : at + AROUND]}\n  {' ' * (at - start)}^"
-
-
-def _duration(option: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return float(TypeAdapter(Seconds).validate_python(text))
-    except ValidationError:
-        fail(f"{option} {text!r} is not a duration; write seconds, or 500ms, 5m, 1h, 2d", Exit.USAGE)

@@ -138,13 +138,17 @@ def _progress(row: dict[str, Any]) -> RenderableType | None:
 def _words(row: dict[str, Any]) -> str:
     info = row["progress"] if isinstance(row["progress"], dict) else {}
     current, total = _numbers(row)
-    parts = [f"{current:g}/{total:g}" if total else f"{current:g}"] if "current" in info else []
+    parts = [f"{_number(current)}/{_number(total)}" if total else _number(current)] if "current" in info else []
     parts += [
         f"{name}={value if isinstance(value, str) else to_json(value)}"
         for name, value in info.items()
         if name not in ("current", "total")
     ]
     return shorten("  ".join(parts))
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value.is_integer() else f"{value:g}"
 
 
 def _numbers(row: dict[str, Any]) -> tuple[float, float]:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from dramatiq import Message
 
-from understudy import clock
+from understudy import clock, runtime
 from understudy.cli import doctor
 from understudy.cli.console import Exit
 from understudy.cli.doctor import Check, Findings, judge
@@ -33,8 +34,10 @@ FINE = ServerFacts(
     clock_difference=0.01,
     round_trip=0.001,
 )
-QUIET = Queue("mail", waiting=0, in_hand=0, delayed=0, dead=0, announced=True)
-ALIVE = Worker("w1", 0.1)
+QUIET = Queue("mail", waiting=0, held=0, delayed=0, dead=0, announced=True)
+ALIVE = Worker("w1", holds=0, idle=0.1, beats=7, alive=True)
+DEAD = Worker("w2", holds=3, idle=60, beats=9, alive=False)
+UNSURE = Worker("w3", holds=0, idle=60, beats=9, alive=None)
 
 
 def verdicts(
@@ -67,13 +70,30 @@ def test_all_is_well_with_a_good_server_and_a_worker() -> None:
         ({"clock_difference": -2.5}, "clock", "warning", "2.500 s behind this machine's"),
         ({"queues": (replace(QUIET, dead=2),)}, "queue", "warning", "'mail' holds dead letters (2)"),
         ({"queues": (replace(QUIET, waiting=1, announced=False),)}, "queue", "warning", "no worker has announced it"),
+        ({"queues": (replace(QUIET, dead=2, poison=1),)}, "queue", "warning", "(2, 1 of them poison"),
+        ({"queues": (replace(QUIET, dead=2),)}, "queue", "warning", "see `understudy dead list --queue mail`"),
+        (
+            {"queues": (replace(QUIET, waiting=9, oldest=125.0),)},
+            "queue",
+            "warning",
+            "9 messages wait, the oldest for 2 min",
+        ),
+        ({"queues": (replace(QUIET, delayed=1, overdue=61.0),)}, "queue", "warning", "have been due for 1 min"),
         ({"workers": ()}, "workers", "warning", "start `understudy worker`"),
+        ({"workers": (ALIVE, DEAD)}, "workers", "warning", "hold messages: w2 (3); the others give them back"),
+        ({"workers": (DEAD,)}, "workers", "warning", "start `understudy worker`, which gives them back"),
+        ({"workers": (UNSURE,)}, "workers", "warning", "was not renewed while we watched"),
     ],
 )
 def test_what_is_not_fine_is_told_with_what_to_do(server: dict[str, Any], name: str, verdict: str, said: str) -> None:
     (check,) = verdicts(**server)
     assert (check.name, check.verdict) == (name, verdict)
     assert said in check.text
+
+
+def test_short_queues_and_workers_that_ended_long_ago_are_no_trouble() -> None:
+    busy = replace(QUIET, waiting=9, oldest=3.0, held=2, delayed=1, overdue=0.4)
+    assert verdicts(queues=(busy,), workers=(ALIVE, replace(DEAD, holds=0), UNSURE)) == []
 
 
 def test_a_policy_of_persistence_that_is_not_told_is_no_mistake() -> None:
@@ -98,6 +118,46 @@ def test_everything_is_there_as_json(on_server: Here) -> None:
     assert found["server"]["where"].startswith("unix://")
     assert found["queues"] == found["workers"] == []
     assert found["settings"]["UNDERSTUDY_THREADS"] == 8
+
+
+def test_lag_holders_and_dead_letters_of_a_real_server_are_shown(on_server: Here) -> None:
+    broker = runtime.build(load(Settings))
+    for number in range(3):
+        message: Message[object] = Message("mail", "write", (number,), {}, {})
+        broker.enqueue(message)
+    consumer = broker.consume("mail", prefetch=2, timeout=1)
+    next(consumer)
+    keys = broker.keys_of("mail")
+    broker.storage.call("ZADD", keys.delayed, int((clock.now() - 600) * 1000), "m|1")
+    broker.storage.call("ZADD", keys.dead, 1, "m1|mail/dead/1-0", 2, "m2|mail/2/2-0")
+    found = json.loads(on_server("doctor", "--json").out)
+    (queue,) = found["queues"]
+    assert {name: queue[name] for name in ("waiting", "held", "delayed", "dead", "poison")} == {
+        "waiting": 1, "held": 2, "delayed": 1, "dead": 2, "poison": 1
+    }  # fmt: skip
+    assert 0 <= queue["oldest"] < 60
+    assert 590 < queue["overdue"] < 700
+    assert queue["holders"] == {broker.worker_id: 2}
+    (worker,) = found["workers"]
+    assert (worker["id"], worker["holds"], worker["alive"]) == (broker.worker_id, 2, True)
+    ended = on_server("doctor")
+    assert ended.code == 0
+    assert "warning queue 'mail' holds delayed messages that have been due for 10 min" in ended.text
+    assert f"{broker.worker_id} holds 2 alive" in ended.text
+
+
+def test_a_real_server_that_evicts_or_keeps_no_log_is_told(on_server: Here) -> None:
+    storage = runtime.build_storage(load(Settings))
+    try:
+        storage.client.config_set("maxmemory-policy", "allkeys-lru")
+        storage.client.config_set("appendonly", "no")
+        ended = on_server("doctor")
+    finally:
+        storage.client.config_set("maxmemory-policy", "noeviction")
+        storage.client.config_set("appendonly", "yes")
+    assert ended.code == Exit.FAILED
+    assert "WRONG eviction maxmemory-policy allkeys-lru" in ended.text
+    assert "warning persistence AOF is off" in ended.text
 
 
 def test_something_wrong_ends_with_1(on_server: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dramatiq import Message
 
 from understudy import handle, runtime
-from understudy.brokers.settlement import SettlingBroker
+from understudy.brokers.redis import RedisBroker
 from understudy.cli.console import Exit
 from understudy.handle import Handle
 from understudy.settings import Settings, load
@@ -19,7 +19,7 @@ from .helpers import Here
 
 
 @pytest.fixture
-def broker_there(on_server: Here) -> SettlingBroker:
+def broker_there(on_server: Here) -> RedisBroker:
     """A broker on the server and in the namespace that the commands use; a worker has announced ``add``."""
     broker = runtime.build(load(Settings))
     broker.records.announce({"add": "sums"})
@@ -27,7 +27,7 @@ def broker_there(on_server: Here) -> SettlingBroker:
 
 
 @pytest.fixture
-def sent(broker_there: SettlingBroker) -> Callable[[str], Message[object]]:
+def sent(broker_there: RedisBroker) -> Callable[[str], Message[object]]:
     """The one message that waits on a queue."""
 
     def sent(queue: str) -> Message[object]:
@@ -48,14 +48,17 @@ def test_the_id_is_printed_and_the_message_waits_on_the_announced_queue(on_serve
     assert (message.actor_name, message.args, message.kwargs) == ("add", (1, [2.5, None]), {"name": "ü"})
 
 
-def test_options_travel_with_the_message(on_server: Here, sent: Sent) -> None:
+def test_options_travel_with_the_message(on_server: Here, broker_there: RedisBroker) -> None:
     ended = on_server(
         "send", "new", "--queue", "fresh", "--message-id", "m1", "--idempotency-key", "k1", "--delay", "5m", "--json"
     )
     assert json.loads(ended.out) == {"id": "m1", "actor": "new", "queue": "fresh"}
-    message = sent("fresh.DQ")
-    assert (message.message_id, message.options["idempotency_key"]) == ("m1", "k1")
-    assert message.options["eta"] - message.message_timestamp == pytest.approx(300_000, abs=10_000)
+    keys = broker_there.keys_of("fresh")
+    member, due = broker_there.storage.call("ZRANGEBYSCORE", keys.delayed, "-inf", "+inf", "WITHSCORES")[0]
+    level, _, payload = broker_there.storage.call("HGET", keys.payloads, member).partition(b":")
+    message: Message[object] = Message.decode(payload)
+    assert (level, message.message_id, message.options["idempotency_key"]) == (b"2", "m1", "k1")
+    assert due - message.message_timestamp == pytest.approx(300_000, abs=10_000)
 
 
 def test_arguments_come_from_a_file(on_server: Here, sent: Sent, tmp_path: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_long_line_is_cut_around_the_mistake(here: Here) -> None:
     assert lines[1][lines[2].index("^")] == "x"
 
 
-def test_an_unknown_actor_is_answered_with_a_near_one(on_server: Here, broker_there: SettlingBroker) -> None:
+def test_an_unknown_actor_is_answered_with_a_near_one(on_server: Here, broker_there: RedisBroker) -> None:
     ended = on_server("send", "ad")
     assert ended.code == Exit.USAGE
     assert "ACTOR: no worker has announced an actor called 'ad'; did you mean 'add'?" in ended.err
@@ -128,7 +131,7 @@ def test_a_message_that_is_too_large_is_refused(on_server: Here, monkeypatch: py
 
 @pytest.mark.parametrize("words", [["--wait", "0.05"], ["--wait", "50ms"], ["--timeout", "0.05"]])
 def test_waiting_in_vain_ends_with_1_and_says_how_to_go_on(
-    on_server: Here, broker_there: SettlingBroker, words: list[str]
+    on_server: Here, broker_there: RedisBroker, words: list[str]
 ) -> None:
     ended = on_server("send", *words, "add", "--message-id", "m1")
     assert ended.code == Exit.FAILED
@@ -137,11 +140,11 @@ def test_waiting_in_vain_ends_with_1_and_says_how_to_go_on(
     assert "It goes on all the same: understudy status m1 --watch" in ended.err
 
 
-def test_an_option_after_wait_is_not_taken_for_a_timeout(on_server: Here, broker_there: SettlingBroker) -> None:
+def test_an_option_after_wait_is_not_taken_for_a_timeout(on_server: Here, broker_there: RedisBroker) -> None:
     ended = on_server("send", "add", "--wait", "--timeout", "0.05", "--json")
     assert json.loads(ended.out)["state"] == "PENDING"
 
 
-def test_the_id_that_is_printed_is_enough_for_a_service(on_server: Here, broker_there: SettlingBroker) -> None:
+def test_the_id_that_is_printed_is_enough_for_a_service(on_server: Here, broker_there: RedisBroker) -> None:
     message_id = on_server("send", "add").out.strip()
     assert isinstance(handle(message_id), Handle)

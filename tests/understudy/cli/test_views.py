@@ -35,6 +35,15 @@ def test_progress_is_a_bar_and_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("current", "total", "words"),
+    [(67302, 1_000_000, "67,302/1,000,000"), (0.5, 2.5, "0.5/2.5"), (1_234_567, None, "1,234,567")],
+)
+def test_whole_numbers_are_written_whole(current: float, total: float | None, words: str) -> None:
+    progress = {"current": current, **({} if total is None else {"total": total})}
+    assert words in shown(views.block(row(state="PROGRESS", progress=progress)))
+
+
+@pytest.mark.parametrize(
     "progress",
     [
         None,

@@ -5,6 +5,7 @@ It is a *service*, as any sender is: it knows the actor by name, and reads state
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 import uuid
@@ -65,13 +66,14 @@ def demo(
     place.mkdir(parents=True, exist_ok=True)
     broker = runtime.install(settings)
     try:
+        broker.storage.call("PING")  # before anything is started
         with SmtpServer(place / "mails.jsonl", MISBEHAVIOUR) as smtp:
             worker = WorkerProcess(settings, smtp_port=smtp.port, log=place / "worker.log")
             with worker:
                 report = _Demo(console, broker, smtp, worker, rows, deadline=clock.monotonic() + timeout).run(kill=kill)
             _show(console, report, smtp.stats(), place)
     finally:
-        _clean_up(broker)
+        clean_up(broker)
     raise typer.Exit(0 if report.matches else 1)
 
 
@@ -194,10 +196,22 @@ def _show(console: Console, report: Report, stats: dict[str, int], place: Path) 
         console.print(f"[red]The report does not match: {len(report.problems)} differences.[/]")
 
 
-def _clean_up(broker: SettlingBroker) -> None:
+def clean_up(broker: SettlingBroker) -> None:
+    """Remove every key of the demo and hang up. It takes a moment, and Ctrl-C does not end it half-way.
+
+    Raises:
+      ServerUnavailable: the server could not be asked.
+    """
     storage = broker.storage
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        for name in storage.client.scan_iter(match=storage.keys.pattern(), count=1000):
-            storage.client.unlink(name)
+        cursor = b"0"
+        while True:
+            cursor, names = storage.call("SCAN", cursor, "MATCH", storage.keys.pattern(), "COUNT", 1000)
+            if names:
+                storage.call("UNLINK", *names)
+            if int(cursor) == 0:
+                return
     finally:
         storage.close()
+        signal.signal(signal.SIGINT, before)

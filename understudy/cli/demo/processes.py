@@ -29,13 +29,18 @@ MISBEHAVIOUR = SmtpPolicy(
 GRACE = 20.0
 
 
+#: How the names of settings begin that the worker does not get from this process.
+NOT_INHERITED = ("REDIS_URL", "BROKER_URL", "UNDERSTUDY_", "SMTP_")
+
+
 class WorkerProcess:
     """``understudy worker`` as a process group of its own, its output in a log file."""
 
     def __init__(self, settings: Settings, *, smtp_port: int, log: Path) -> None:
-        # The server is the one of ``settings``, whatever the environment of this process says.
+        # The server is the one of ``settings``, whatever the environment of this process says. Nor is anything else
+        # inherited that shapes a worker or a mail connection: a login for another mail server, for one.
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "BROKER_URL")},
+            **{name: value for name, value in os.environ.items() if not name.upper().startswith(NOT_INHERITED)},
             **({} if settings.server_url is None else {"REDIS_URL": settings.server_url}),
             "UNDERSTUDY_NAMESPACE": settings.namespace,
             "UNDERSTUDY_DATA_DIR": str(settings.data_dir),
@@ -81,9 +86,12 @@ class WorkerProcess:
         process.terminate()
         try:
             process.wait(GRACE)
-        except subprocess.TimeoutExpired:
+        except BaseException as error:
+            # Also a second Ctrl-C: a worker that is left running would go on writing to the server.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
 
     def __enter__(self) -> Self:
         self.start()

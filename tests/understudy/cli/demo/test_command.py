@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from understudy.cli.demo.command import clean_up
+from understudy.runtime import build
+from understudy.settings import Settings, load
 
 
 def run(tmp_path: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +45,35 @@ def test_a_demo_that_cannot_run_says_why(tmp_path: Path, environment: dict[str, 
     assert done.returncode not in (0, 1)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_away_is_told_in_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, REDIS_URL="redis://127.0.0.1:1")
+    assert done.returncode == 3
+    assert done.stderr.startswith("Error: the server did not answer")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_demo_that_is_interrupted_leaves_no_key_behind(server_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = build(load(Settings, environ={"REDIS_URL": server_url, "UNDERSTUDY_NAMESPACE": "demo-interrupted"}))
+    storage = broker.storage
+    for number in range(20):
+        storage.call("SET", f"{storage.keys.namespace}:{number}", "left")
+    real = storage.call
+    interrupted: list[int] = []
+
+    def call(*command: Any, **options: Any) -> Any:
+        if not interrupted:
+            interrupted.append(1)
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*command, **options)
+
+    monkeypatch.setattr(storage, "call", call)
+    clean_up(broker)
+    assert interrupted
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert real("KEYS", storage.keys.pattern()) == []
+    storage.close()
 
 
 def test_a_campaign_file_that_is_missing_is_told(tmp_path: Path) -> None:

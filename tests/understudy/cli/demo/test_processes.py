@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ def settings(tmp_path: Path, namespace: str) -> Settings:
 def test_a_worker_that_ends_by_itself_is_told_with_the_end_of_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("UNDERSTUDY_RESULT_TTL", "soon")
+    monkeypatch.setenv("LOG_LEVEL", "loud")
     worker = WorkerProcess(settings(tmp_path, "demo-test"), smtp_port=1, log=tmp_path / "worker.log")
     worker.start()
 
@@ -38,7 +40,52 @@ def test_a_worker_that_ends_by_itself_is_told_with_the_end_of_its_log(
     finally:
         worker.stop()
     assert "exit code 2" in said
-    assert "UNDERSTUDY_RESULT_TTL" in said
+    assert "LOG_LEVEL" in said
+
+
+def test_the_worker_inherits_no_mail_login_and_no_setting_of_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_USERNAME", "ada")
+    monkeypatch.setenv("smtp_password", "hush")
+    monkeypatch.setenv("UNDERSTUDY_MAX_MESSAGES", "1")
+    given: dict[str, str] = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda command, *, env, **options: given.update(env))
+    WorkerProcess(settings(tmp_path, "demo-test"), smtp_port=1, log=tmp_path / "worker.log").start()
+    ours = {name for name in given if name.upper().startswith(("SMTP_", "UNDERSTUDY_"))}
+    assert ours == {
+        "UNDERSTUDY_NAMESPACE",
+        "UNDERSTUDY_DATA_DIR",
+        "UNDERSTUDY_MODULES",
+        "SMTP_HOST",
+        "SMTP_PORT",
+        "SMTP_SECURITY",
+        "SMTP_FROM",
+    }
+
+
+def test_a_second_ctrl_c_kills_a_worker_that_is_still_ending(tmp_path: Path) -> None:
+    worker = WorkerProcess(settings(tmp_path, "demo-test"), smtp_port=1, log=tmp_path / "worker.log")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\nwhile 1: signal.pause()",
+        ],
+        start_new_session=True,
+    )
+    real = process.wait
+
+    def interrupted(timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return real()
+
+    process.wait = interrupted  # type: ignore[method-assign]
+    worker._process = process
+    with pytest.raises(KeyboardInterrupt):
+        worker.stop()
+    assert process.returncode is not None
 
 
 def test_the_mail_server_misbehaves_in_every_promised_way() -> None:
