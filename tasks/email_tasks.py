@@ -19,6 +19,7 @@ from tasks.adapters.mail import (
     is_cut,
     is_put_off,
     is_recipient_failure,
+    mailbox,
     open_mailer,
 )
 from tasks.utils.retry_policies import SMTP_RETRY
@@ -89,6 +90,7 @@ def send_bulk_emails(
     An address that is invalid or refused is recorded and does not stop the rest. A recipient whom the server puts
     off (4xx) is tried again by a retry of the message, which skips everybody done; when the retries are used up
     such a recipient is recorded as failed. An outage of the server is retried, and fails the message in the end.
+    A campaign that takes longer than the time limit is done by several deliveries, one after the other.
 
     Raises:
       TypeError, ValueError: ``recipients`` is not a list, or there is neither a text nor an HTML part.
@@ -106,12 +108,12 @@ def send_bulk_emails(
 
 
 class _Entry:
-    """One line of a campaign. ``key`` is what is remembered: the address, however it was written."""
+    """One line of a campaign. ``key`` is what is remembered: the mailbox, however it was written."""
 
     def __init__(self, index: int, recipient: Recipient | str) -> None:
         raw = recipient.get("email") if isinstance(recipient, dict) else recipient
         self.email = raw.strip() if isinstance(raw, str) else ""
-        self.key = self.email.casefold() or f"#{index + 1}"
+        self.key = mailbox(self.email) or f"#{index + 1}"
         self.fields = {"name": "", "email": self.email}
         if isinstance(recipient, dict):
             self.fields.update({name: str(value) for name, value in recipient.items()})

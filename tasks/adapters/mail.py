@@ -15,7 +15,7 @@ from typing import Protocol, Self
 
 from understudy.settings import load
 
-from .mail_address import InvalidAddress, check_address
+from .mail_address import InvalidAddress, check_address, mailbox
 from .mail_errors import (
     AddressNotSupported,
     DeliveryInDoubt,
@@ -48,6 +48,7 @@ __all__ = [
     "is_put_off",
     "is_recipient_failure",
     "is_transient",
+    "mailbox",
     "open_mailer",
     "says_nothing",
     "use_mailer",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
@@ -46,6 +48,28 @@ def _validated(address: str) -> ValidatedEmail:
     return found
 
 
+def mailbox(address: str) -> str:
+    """What tells one mailbox from another: the domain in ASCII, as it is sent, and all of it in lower case.
+
+    Made for a million addresses: it does not say whether this is an address. Text that is none stands for itself.
+    """
+    text = address.strip()
+    local, at, domain = text.rpartition("@")
+    if not at:
+        return text
+    try:
+        sent = domain.lower() if domain.isascii() else _ascii_domain(domain)
+    except InvalidAddress:
+        return text
+    # Not casefold, nor a compatibility form: they make one of what mail servers keep apart.
+    return f"{unicodedata.normalize('NFC', local).lower()}@{sent}"
+
+
+@lru_cache(maxsize=4096)
+def _ascii_domain(domain: str) -> str:
+    return _validated(f"x@{domain}").ascii_domain
+
+
 class Sender(NamedTuple):
     """Who a mail comes from: a name, possibly empty, and a bare address."""
 
@@ -74,4 +98,4 @@ def check_sender(text: str) -> Sender:
 def envelope_address(address: str) -> str:
     """``address`` as it stands on the envelope: its domain in ASCII. A local part has no such form."""
     local, _, domain = address.rpartition("@")
-    return address if domain.isascii() else f"{local}@{_validated(f'x@{domain}').ascii_domain}"
+    return address if domain.isascii() else f"{local}@{_ascii_domain(domain)}"

@@ -162,6 +162,30 @@ def test_a_duplicate_is_mailed_once_however_it_is_written(drain: Drain, smtp: Me
     assert smtp.delivered == [ADA, GRACE]
 
 
+def test_one_mailbox_written_in_unicode_and_in_punycode_is_mailed_once(drain: Drain, smtp: MemoryMailer) -> None:
+    message = send_bulk_emails.send(["ada@münchen.example", "Ada@XN--MNCHEN-3YA.example", "ada@MÜNCHEN.example"])
+    drain()
+    assert handle(message).get() == {"successful": 1, "failed": 0, "failed_emails": []}
+    assert smtp.delivered == ["ada@münchen.example"]
+
+
+def test_mailboxes_that_only_look_alike_are_all_mailed(drain: Drain, smtp: MemoryMailer) -> None:
+    people = ["ada@straße.example", "ada@strasse.example", "\ufb01n@crowd.example", "fin@crowd.example"]
+    message = send_bulk_emails.send(people)
+    drain()
+    assert handle(message).get() == {"successful": 4, "failed": 0, "failed_emails": []}
+    assert smtp.delivered == people
+
+
+def test_a_refused_recipient_is_reported_as_it_was_written(drain: Drain, smtp: MemoryMailer) -> None:
+    smtp.refuse("ADA@münchen.example", 550, "5.1.1 no such user")
+    message = send_bulk_emails.send([GRACE, "ADA@MÜNCHEN.example", "x@ü..example"])
+    drain()
+    smtp_said, domain_said = handle(message).get()["failed_emails"]
+    assert smtp_said["email"] == "ADA@MÜNCHEN.example"
+    assert domain_said["email"] == "x@ü..example"
+
+
 def test_a_body_of_ten_megabytes_arrives_whole(drain: Drain, smtp: MemoryMailer) -> None:
     body = "x" * 79 + "\n"
     message = send_bulk_emails.send([ADA], text=body * (10 * 1024 * 1024 // 80))
@@ -277,6 +301,22 @@ def test_a_stopping_worker_hands_the_rest_to_the_next_one_and_burns_no_attempt(
     assert smtp.delivered == people
     assert handle(message).retries == 0
     assert handle(message).get()["successful"] == 6
+
+
+def test_a_campaign_longer_than_its_time_limit_is_done_by_several_deliveries(
+    drain: Drain, freezer: FrozenDateTimeFactory, smtp: MemoryMailer
+) -> None:
+    people = everybody(25)
+
+    def ten_minutes_pass(email: Email) -> None:
+        freezer.tick(600)
+
+    smtp.on_send = ten_minutes_pass
+    message = send_bulk_emails.send(people)
+    assert drain() == 5
+    assert smtp.delivered == people
+    assert handle(message).retries == 0
+    assert handle(message).get() == {"successful": 25, "failed": 0, "failed_emails": []}
 
 
 # -- one mail ------------------------------------------------------------------------------------------------

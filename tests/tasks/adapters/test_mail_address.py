@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.adapters.mail_address import InvalidAddress, Sender, check_address, check_sender, envelope_address
+from tasks.adapters.mail_address import InvalidAddress, Sender, check_address, check_sender, envelope_address, mailbox
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,33 @@ def test_what_is_no_sender_is_refused(given: str) -> None:
 def test_a_domain_stands_on_the_envelope_in_ascii() -> None:
     assert envelope_address("ada@müller.example") == "ada@xn--mller-kva.example"
     assert envelope_address("jörg@mail.example") == "jörg@mail.example"
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        (" Ada@MAIL.example ", "ada@mail.example"),
+        ("ada@münchen.example", "ada@xn--mnchen-3ya.example"),
+        ("ada@MU\u0308NCHEN.example", "ada@XN--mnchen-3ya.example"),
+        ("jose\u0301@mail.example", "jos\u00e9@mail.example"),
+    ],
+)
+def test_one_mailbox_is_one_however_it_is_written(written: str, same: str) -> None:
+    assert mailbox(written) == mailbox(same)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a@straße.example", "a@strasse.example"),
+        ("\ufb01n@mail.example", "fin@mail.example"),
+        ("ß@m.example", "ss@m.example"),
+    ],
+)
+def test_two_mailboxes_stay_two(one: str, other: str) -> None:
+    assert mailbox(one) != mailbox(other)
+
+
+@pytest.mark.parametrize("text", ["", "No Address", "Ada@ü..example"])
+def test_text_that_is_no_address_stands_for_itself(text: str) -> None:
+    assert mailbox(f" {text} ") == text

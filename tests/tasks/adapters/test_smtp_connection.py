@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.mail_errors import is_transient
+from tasks.adapters.mail_errors import describe, is_transient
 from tasks.adapters.mail_settings import MailSettings
 from tasks.adapters.smtp_connection import connect
 
@@ -57,6 +57,7 @@ def test_a_wrong_password_is_refused_for_good(serve: Serve, certificate: str, ke
     refused = failure(server, **login)
     assert isinstance(refused, smtplib.SMTPAuthenticationError)
     assert refused.smtp_code == 535
+    assert "SMTP_USERNAME and SMTP_PASSWORD" in str(refused)
     assert not is_transient(refused)
 
 
@@ -65,6 +66,8 @@ def test_an_unknown_certificate_is_not_trusted(serve: Serve, certificate: str, k
     refused = failure(serve(security=security, certificate=certificate, key=key), security=security)
     assert isinstance(refused, ssl.SSLCertVerificationError)
     assert not is_transient(refused)
+    assert "SMTP_CA_FILE" in str(refused)
+    assert "SMTP_CA_FILE" in describe(refused)
 
 
 def test_a_certificate_of_another_host_is_not_trusted(serve: Serve, certificate: str, key: str) -> None:
