@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements.lock
 RUNTIME_LOCK := requirements-runtime.lock
+BENCH_VENV := .venv-bench
+BENCH_STAMP := $(BENCH_VENV)/.installed
+BENCH_LOCK := requirements-bench.lock
 
 # The candidates are asked in this order; the first one that is new enough and can make an environment is taken.
 PYTHON ?=
@@ -20,7 +23,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test lint check matrix chaos format lock clean
+.PHONY: help install demo up test lint check matrix chaos bench format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,7 +58,7 @@ up: $(STAMP) ## Run the embedded server and workers until Ctrl-C
 	@exec $(BIN)/understudy up
 
 test: $(STAMP) ## Run the tests (under 5 minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## Check style, types and import contracts
 	$(BIN)/ruff check .
@@ -71,15 +74,27 @@ matrix: $(STAMP) ## Print the test matrix: every actor against retry, timeout, p
 chaos: $(STAMP) ## Run the long chaos tests (minutes; not part of `make test`)
 	$(BIN)/python -m pytest -m chaos_long --timeout=1800
 
+# The peers live in an environment of their own, so that nobody else has to install them.
+$(BENCH_STAMP): $(BENCH_LOCK) | $(STAMP)
+	@rm -f $@
+	$(BIN)/python -m venv --clear $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(BENCH_LOCK)
+	@touch $@
+
+# For example BENCH="--quick --only idle drain-1": then the page in docs/reference is left as it is.
+bench: $(STAMP) $(BENCH_STAMP) ## Measure beside stock Dramatiq and Celery (BENCH=--quick for a first impression)
+	@exec $(BIN)/python -m benchmarks $(or $(BENCH),--out docs/reference/benchmarks.md)
+
 format: $(STAMP) ## Format the code and repair what ruff can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(STAMP) ## Make both lock files again after a change of the dependencies in pyproject.toml
+lock: $(STAMP) ## Make the lock files again after a change of the dependencies in pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
 	$(COMPILE) --all-extras pyproject.toml -o $(LOCK)
 	$(COMPILE) --extra cli --extra email -c $(LOCK) pyproject.toml -o $(RUNTIME_LOCK)
+	$(COMPILE) --group bench -o $(BENCH_LOCK)
 
 clean: ## Remove caches and built files; keeps .venv and the embedded server's data (.understudy)
 	rm -rf dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find . -name $(VENV) -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	find . -name '$(VENV)*' -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -21,7 +21,7 @@ from dramatiq.actor import _queue_name_re as _queue_name
 
 from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError, SerializationError, UnknownActor
-from .options import ActorOptions, Idempotency, Retry, did_you_mean
+from .options import ActorOptions, Idempotency, Retry, check_message_options, did_you_mean, message_millis
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +46,13 @@ _OTHER_NAMES = {
 _DECLARED_ONLY = frozenset({"retry", "idempotency", "result_ttl", "track_started", "ignore_result"})
 
 
+_HOW_TO_INSTALL = (
+    "import the module that installs one before its actors: here `tasks`, if this is the checkout; in a project of "
+    "your own, a module that calls understudy.install(middleware=stack(load(Settings))), with `from understudy."
+    "settings import Settings, load` and `from understudy_middleware.stack import stack`"
+)
+
+
 class Actor(dramatiq.Actor[P, R]):
     """A Dramatiq actor whose declaration is kept, checked, in ``declared``."""
 
@@ -64,12 +71,13 @@ class Actor(dramatiq.Actor[P, R]):
         message_id: str | None = None,
         **options: Any,
     ) -> Message[R]:
-        """Build a message. ``message_id`` gives it a name of your own (K01).
+        """Build a message. ``message_id`` gives it a name of your own (K01); ``time_limit`` is a ``timedelta``, or
+        whole milliseconds as everywhere in Dramatiq's own methods.
 
         Arguments may be missing yet: a pipeline adds the result of the message before.
 
         Raises:
-          TypeError: arguments that the function does not take (S21), or an option that nobody knows.
+          TypeError: arguments that the function does not take (S21), an unknown option, or a wrong value of one.
         """
         self._bind(self.signature.bind_partial, args, kwargs)
         self._check_options(options)
@@ -88,16 +96,17 @@ class Actor(dramatiq.Actor[P, R]):
 
         Args:
           delay: a ``timedelta``; a whole number is milliseconds, as everywhere in Dramatiq's own methods.
-          options: ``message_id``, ``idempotency_key``, and what the installed middleware knows.
+          options: ``message_id``, ``idempotency_key``, ``time_limit`` (as ``delay``), ``priority``, ``when``, and what
+            the installed middleware knows.
 
         Raises:
-          TypeError: when the arguments do not fit the function (S21), or an option is unknown.
+          TypeError: when the arguments do not fit the function (S21), or an option is unknown or has a wrong value.
           SerializationError: when a value cannot travel; it names the argument and the path.
           MessageTooLarge, ServerUnavailable: nothing was accepted.
         """
         self._bind(self.signature.bind, args, kwargs)
-        if isinstance(delay, timedelta):
-            delay = to_millis(to_seconds(delay, field="delay", allow_zero=True))
+        if delay is not None:
+            delay = message_millis(delay, field=f"{self.actor_name}: delay", allow_zero=True)
         try:
             return super().send_with_options(args=args, kwargs=kwargs, delay=delay, **options)
         except SerializationError as error:
@@ -131,6 +140,11 @@ class Actor(dramatiq.Actor[P, R]):
             if option not in known:
                 hint = did_you_mean(option, {"message_id", "delay", *known} - _DECLARED_ONLY)
                 raise TypeError(f"{self.actor_name}: unknown option {option!r}{hint}")
+        check_message_options(options, where=f"{self.actor_name}: ")
+        if options.get("time_limit") is None:
+            options.pop("time_limit", None)
+        else:
+            options["time_limit"] = message_millis(options["time_limit"], field=f"{self.actor_name}: time_limit")
         if options.get("idempotency_key") is None:
             options.pop("idempotency_key", None)
             return
@@ -295,10 +309,7 @@ def installed_broker() -> Broker:
     """
     found = dramatiq.broker.global_broker
     if found is None:
-        raise DeclarationError(
-            "no broker is installed yet: import `tasks` first (it installs one from the settings), or call "
-            "understudy.install()"
-        )
+        raise DeclarationError(f"no broker is installed yet: {_HOW_TO_INSTALL}")
     return found
 
 
@@ -345,8 +356,7 @@ def _check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
     for option in ("retry", "idempotency", "time_limit", "result_ttl"):
         if getattr(declared, option) is not None and option not in broker.actor_options:
             raise DeclarationError(
-                f"actor {name}: no middleware of the installed broker knows {option!r}; import `tasks` first (it "
-                "installs the broker with its middleware), or give install() the middleware"
+                f"actor {name}: no middleware of the installed broker knows {option!r}; {_HOW_TO_INSTALL}"
             )
 
 

@@ -16,7 +16,7 @@ from .actors import check_key, named
 from .brokers.settlement import SettlingBroker
 from .durations import Duration, to_millis, to_seconds
 from .errors import UnknownActor
-from .options import did_you_mean
+from .options import check_message_options, did_you_mean
 from .runtime import installed
 
 
@@ -44,7 +44,8 @@ def send_with_options(
       delay: a timedelta or seconds.
       message_id: a name of your own for the message (K01).
       idempotency_key: in place of the key that the actor declares (P3).
-      options: what the workers' middleware knows; nobody can check that here.
+      options: ``time_limit`` (a timedelta or seconds), ``priority`` (a whole number), ``when`` (``"now"`` or
+        ``"committed"``), and what the workers' middleware knows, which nobody can check here.
 
     Raises:
       UnknownActor: nobody announced such an actor and no ``queue_name`` is given.
@@ -54,11 +55,16 @@ def send_with_options(
     """
     broker = installed()
     for option in options:
-        if option not in broker.actor_options and (hint := did_you_mean(option, _OPTION_NAMES)):
+        if option not in _OPTION_NAMES | broker.actor_options and (hint := did_you_mean(option, _OPTION_NAMES)):
             raise TypeError(f"unknown option {option!r}{hint}")
     if idempotency_key is not None:
         check_key(idempotency_key)
         options["idempotency_key"] = idempotency_key
+    if options.get("time_limit") is None:
+        options.pop("time_limit", None)
+    else:
+        options["time_limit"] = to_millis(to_seconds(options["time_limit"], field="time_limit"))
+    check_message_options(options)
     wait = None if delay is None else to_millis(to_seconds(delay, field="delay", allow_zero=True))
     message: Message[Any] = Message(
         queue_name=_queue_of(broker, actor_name) if queue_name is None else queue_name,
@@ -73,7 +79,11 @@ def send_with_options(
     return broker.enqueue(message, delay=wait)
 
 
-_OPTION_NAMES = frozenset(inspect.signature(send_with_options).parameters) - {"options"}
+_OPTION_NAMES = frozenset(inspect.signature(send_with_options).parameters) - {"options"} | {
+    "time_limit",
+    "priority",
+    "when",
+}
 
 
 def _queue_of(broker: SettlingBroker, actor_name: str) -> str:

@@ -259,10 +259,16 @@ def _unknown_names(classes: tuple[type[EnvSettings], ...]) -> list[str]:
     for name in sorted(_current()):
         if not prefixes or name in known or not name.upper().startswith(prefixes):
             continue
-        close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75)
-        advice = f"did you mean {close[0]}?" if close else "remove it; `describe` lists the names there are"
+        # Without the prefix, which all of them share: it would make anything look alike.
+        rests = {_without(prefixes, other): other for other in sorted(known)}
+        close = difflib.get_close_matches(_without(prefixes, name.upper()), rests, n=1, cutoff=0.75)
+        advice = f"did you mean {rests[close[0]]}?" if close else "remove it; `describe` lists the names there are"
         problems.append(f"{name} is not a setting; {advice}")
     return problems
+
+
+def _without(prefixes: tuple[str, ...], name: str) -> str:
+    return name[len(next((prefix for prefix in prefixes if name.startswith(prefix)), "")) :]
 
 
 def _subclasses(cls: type[EnvSettings]) -> Iterator[type[EnvSettings]]:

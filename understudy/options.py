@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from .durations import Duration, to_seconds
+from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError
 
 Jitter = Literal["none", "full", "equal"]
@@ -56,6 +56,36 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty text."""
     close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def check_message_options(options: dict[str, Any], *, where: str = "") -> None:
+    """Check the values of those options of a message whose meaning is known here. ``where`` goes before the name in
+    errors. (Durations are checked where they are converted.)
+
+    Raises:
+      DeclarationError: names the option that is wrong. It is a ``TypeError``.
+    """
+    priority = options.get("priority", 0)
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise DeclarationError(f"{where}priority is a whole number, not {priority!r}")
+    choose(options.get("when", "now"), ("now", "committed"), field=f"{where}when")
+
+
+def message_millis(value: object, *, field: str, allow_zero: bool = False) -> int:
+    """A duration as Dramatiq's own methods take it, in milliseconds: a timedelta, or whole milliseconds.
+
+    Raises:
+      DeclarationError: names the option that is wrong. It is a ``TypeError``.
+    """
+    if isinstance(value, timedelta):
+        return to_millis(to_seconds(value, field=field, allow_zero=allow_zero))
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DeclarationError(f"{field} is a timedelta or a whole number of milliseconds, not {type(value).__name__}")
+    if value < 0 or (value == 0 and not allow_zero):
+        raise DeclarationError(
+            f"{field} must be {'zero or more' if allow_zero else 'more than zero'} milliseconds, not {value}"
+        )
+    return value
 
 
 def _exception_types(value: object, *, field: str) -> ExceptionTypes:

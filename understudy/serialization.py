@@ -20,7 +20,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from types import NoneType
@@ -174,13 +174,29 @@ def _check_depth(depth: int) -> None:
 def _moment(value: datetime | time, depth: int) -> dict[str, Any]:
     if value.tzinfo is not None and value.utcoffset() is None:
         raise _Refused("is a time of day in a zone whose offset depends on the date; send a datetime")
-    return _tag("datetime" if isinstance(value, _DATETIME) else "time", value.isoformat())
+    name = "datetime" if isinstance(value, _DATETIME) else "time"
+    offset = value.utcoffset()
+    if offset and abs(offset) < _SECOND:
+        # fromisoformat reads such an offset as none.
+        return _tag(name, [value.replace(tzinfo=None).isoformat(), offset // _MICROSECOND])
+    return _tag(name, value.isoformat())
+
+
+def _moment_reader(read: Callable[[str], Any]) -> Callable[[Any], Any]:
+    def moment(value: Any) -> Any:
+        if type(value) is str:
+            return read(value)
+        text, micros = value
+        return read(text).replace(tzinfo=timezone(micros * _MICROSECOND))
+
+    return moment
 
 
 def _tag(name: str, value: Any) -> dict[str, Any]:
     return {"$": name, "v": value}
 
 
+_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 #: The class itself: freezegun replaces the module's name for it while time is frozen.
 _DATETIME = datetime
 #: Found by the exact type, else by the nearest base class.
@@ -356,9 +372,9 @@ def _values(wire: dict[str, Any]) -> dict[str, Any]:
 
 _CONTAINERS = frozenset({dict, list})
 _DECODERS: dict[str, Callable[[Any], Any]] = {
-    "datetime": datetime.fromisoformat,
+    "datetime": _moment_reader(datetime.fromisoformat),
     "date": date.fromisoformat,
-    "time": time.fromisoformat,
+    "time": _moment_reader(time.fromisoformat),
     "timedelta": lambda value: timedelta(days=value[0], seconds=value[1], microseconds=value[2]),
     "uuid": UUID,
     "decimal": Decimal,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Where code lives that runs in production. The order is that of the imports.
-PACKAGES = ("understudy", "middleware", "tasks", "workflows")
+#: Where code lives that is not a test: what runs in production, and what measures it. The order is that of the imports.
+PACKAGES = ("understudy", "middleware", "tasks", "workflows", "benchmarks")
 
 
 def project_files(root: Path, *suffixes: str) -> Iterator[Path]:

@@ -29,7 +29,7 @@ def enforced_floors(pyproject: str) -> list[set[str]]:
 def drawn_floors(page: str) -> list[set[str]]:
     """The modules of each floor of the page's table, lowest first."""
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", page, re.MULTILINE)
-    return [set(re.findall(r"`(\w+)`", modules)) for _, modules in sorted(rows)]
+    return [set(re.findall(r"`(\w+)`", modules)) for _, modules in sorted(rows, key=lambda row: int(row[0]))]
 
 
 def test_every_link_of_the_documentation_leads_somewhere() -> None:

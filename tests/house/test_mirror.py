@@ -7,7 +7,10 @@ from tests.house.project import PACKAGES, ROOT, project_files, write
 
 #: Packages whose parts only make sense together: ``a/b/*.py`` is tested by ``tests/a/test_b.py``, though any
 #: may have a test file of its own. Each with its reason; an entry that is no longer needed is reported.
-TESTED_TOGETHER: dict[str, str] = {}
+TESTED_TOGETHER: dict[str, str] = {
+    "benchmarks/sides": "one smoke test holds all of them to the same interface",
+    "benchmarks/measures": "a measure means something only as a whole row, run from end to end",
+}
 
 
 def without_tests(root: Path, together: Mapping[str, str]) -> list[str]:

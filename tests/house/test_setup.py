@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from tests.house.project import ROOT, project_files, write
 
-TARGETS = {"help", "install", "demo", "up", "test", "lint", "check", "matrix", "chaos", "lock", "clean"}
+TARGETS = {"help", "install", "demo", "up", "test", "lint", "check", "matrix", "chaos", "bench", "lock", "clean"}
 
 
 # -- the Makefile --------------------------------------------------------------------------------------------
@@ -120,6 +120,11 @@ def test_the_lock_covers_every_declared_dependency() -> None:
 
 def test_the_runtime_lock_covers_what_the_image_needs() -> None:
     assert unlocked(declared("cli", "email"), (ROOT / "requirements-runtime.lock").read_text()) == []
+
+
+def test_the_lock_of_the_benchmarks_covers_the_peers() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert unlocked(groups["bench"], (ROOT / "requirements-bench.lock").read_text()) == []
 
 
 def test_the_image_runs_the_versions_that_were_tested() -> None:
