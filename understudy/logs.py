@@ -6,7 +6,7 @@ the same; structlog only renders. While a message is being worked on, each line 
 wrote it, its traceback without local variables.
 
 Nothing here happens at import: only a process that Understudy's command line has started is configured (see
-``understudy.cli.boot``). A service that imports ``tasks`` keeps its own logging.
+``understudy.supervisor.boot``). A service that imports ``tasks`` keeps its own logging.
 """
 
 from __future__ import annotations
