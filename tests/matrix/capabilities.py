@@ -5,7 +5,6 @@ Who builds a capability removes it here. From then on every cell that waits for 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -28,11 +27,6 @@ class Capability:
 
 
 AWAITED: Mapping[str, Capability] = {
-    "limits that stop": Capability(
-        "the body runs in a process of its own, which a hard time limit can end",
-        frozenset({"timeout"}),
-        exists=lambda: "isolation" in inspect.signature(understudy.actor).parameters,
-    ),
     "chains": Capability(
         "a chain whose later steps show the failure of an earlier one",
         frozenset({"chain_stop"}),

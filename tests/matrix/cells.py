@@ -112,6 +112,12 @@ def _no_idempotency(subject: Subject, patch: pytest.MonkeyPatch) -> bool:
     return _without("idempotency", subject, patch)
 
 
+def _no_time_limit(subject: Subject, patch: pytest.MonkeyPatch) -> bool:
+    for actor in subject.actors:
+        patch.delitem(actor.options, "time_limit", raising=False)
+    return _without("time_limit", subject, patch)
+
+
 def _without(option: str, subject: Subject, patch: pytest.MonkeyPatch) -> bool:
     nothing: dict[str, Any] = {option: None}
     having = [actor for actor in subject.actors if getattr(declared(actor), option) is not None]
@@ -123,5 +129,6 @@ def _without(option: str, subject: Subject, patch: pytest.MonkeyPatch) -> bool:
 #: What a case of each row must notice. Every case must notice that nothing is done at all.
 SABOTAGE: dict[str, tuple[Sabotage, ...]] = dict.fromkeys(ROWS, (_no_body,)) | {
     "retry": (_no_body, _no_retry_policy),
+    "timeout": (_no_body, _no_time_limit),
     "idempotency": (_no_body, _no_idempotency),
 }

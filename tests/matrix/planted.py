@@ -8,6 +8,7 @@ from typing import Any
 from freezegun.api import FrozenDateTimeFactory
 
 from understudy import Idempotency, Retry, handle
+from understudy.errors import TimeLimitExceeded
 from understudy.options import ActorOptions
 
 from .entries import Due, Entry
@@ -18,15 +19,18 @@ Drain = Callable[..., int]
 
 #: What it has done.
 greeted: list[str] = []
-#: What it will meet, one per run.
-troubles: list[Exception] = []
+#: What it will meet, one per run: an error, or something that happens to it.
+troubles: list[Exception | Callable[[], object]] = []
 
 
 def _local() -> Callable[[str], str]:
     # A local function: an actor made of a module's own one outlives the stage that it was declared on.
     def greet(name: str) -> str:
-        if troubles:
-            raise troubles.pop(0)
+        trouble = troubles.pop(0) if troubles else None
+        if isinstance(trouble, Exception):
+            raise trouble
+        if trouble is not None:
+            trouble()
         greeted.append(name)
         return f"Hello, {name}."
 
@@ -40,6 +44,7 @@ OPTIONS: dict[str, Any] = {
     "retry": Retry(1, backoff=5, jitter="none"),
     "idempotency": Idempotency(),
     "expected_duration": 0.1,
+    "time_limit": 5.0,
 }
 
 
@@ -56,7 +61,12 @@ class Greet(Entry):
         assert handle(message).get() == "Hello, Ada."
         assert handle(message).retries == 1
 
-    timeout = Due("limits that stop")
+    def timeout(self, drain: Drain, freezer: FrozenDateTimeFactory, greet: Any) -> None:
+        troubles.append(lambda: freezer.tick(6))
+        message = greet.send("Ada")
+        drain()
+        assert type(handle(message).result) is TimeLimitExceeded
+
     partial_failure = NO_COLLECTION
     chain_stop = Due("chains")
     progress = SHORT_WORK
@@ -95,9 +105,9 @@ class WrongExcuses(Greet):
     """Excuses that do not exist."""
 
     retry = PURE  # type: ignore[assignment]
-    timeout = Due("a better world")
+    timeout = Due("chains")  # type: ignore[assignment]
     partial_failure = "not worth it"  # type: ignore[assignment]
-    chain_stop = Due("limits that stop")
+    chain_stop = Due("a better world")
     idempotency = PURE  # type: ignore[assignment]
 
 

@@ -40,7 +40,7 @@ def test_a_subject_in_order_passes_on_every_row(row: str, subject: Subject, requ
 
 
 @pytest.mark.parametrize(
-    ("row", "sabotage"), [(row, sabotage) for row in ("retry", "idempotency") for sabotage in SABOTAGE[row]]
+    ("row", "sabotage"), [(row, sabotage) for row in ("retry", "timeout", "idempotency") for sabotage in SABOTAGE[row]]
 )
 def test_a_case_that_can_fail_notices_every_sabotage(
     row: str, sabotage: Sabotage, subject: Subject, request: pytest.FixtureRequest

@@ -23,7 +23,7 @@ def noted(cell: Cell, *failures: str | None) -> Verdict:
 def test_a_cell_reads_pass_excused_or_due_when_its_test_passed() -> None:
     assert noted(RETRY, None, None, None) == Verdict("pass")
     assert noted(CELLS["progress"], None) == Verdict("excused", "no item loop, declared shorter than 1 s")
-    assert noted(CELLS["timeout"], None).word == "due"
+    assert noted(CELLS["chain_stop"], None).word == "due"
 
 
 def test_a_failure_in_any_phase_is_never_taken_back() -> None:
@@ -46,7 +46,7 @@ def test_each_broker_is_counted_by_itself() -> None:
     for cell in CELLS.values():
         verdicts.note(cell, "stub", failure=None)
         verdicts.note(cell, "server", failure="down" if cell is RETRY else None)
-    assert verdicts.counts() == {"pass": 3, "FAIL": 1, "excused": 4, "due": 4}
+    assert verdicts.counts() == {"pass": 5, "FAIL": 1, "excused": 4, "due": 2}
     assert verdicts.columns == ["stub", "server"]
     assert verdicts.as_json()["subjects"]["greet"]["retry"] == {
         "stub": {"verdict": "pass", "detail": ""},

@@ -14,6 +14,7 @@ from tasks.utils.retry_policies import SMTP_RETRY
 from tests.matrix.entries import Due, Entry, matrix_entry
 from tests.matrix.excuses import NO_COLLECTION, SHORT_WORK
 from understudy import handle
+from understudy.errors import TimeLimitExceeded
 
 Drain = Callable[..., int]
 
@@ -46,7 +47,17 @@ class SendBulkEmails(Entry):
         with pytest.raises(smtplib.SMTPConnectError, match="closed for the day"):
             handle(hopeless).get()
 
-    timeout = Due("limits that stop")
+    def timeout(self, drain: Drain, freezer: FrozenDateTimeFactory, smtp: MemoryMailer) -> None:
+        def hang(email: Email) -> None:
+            freezer.tick(3_601)
+
+        smtp.on_send = hang
+        message = send_bulk_emails.send([ADA, GRACE, LINUS])
+        drain()
+        with pytest.raises(TimeLimitExceeded, match="time limit of 3600 s"):
+            handle(message).get()
+        assert handle(message).retries == 0
+        assert smtp.delivered == [ADA]
 
     def partial_failure(self, drain: Drain, smtp: MemoryMailer) -> None:
         smtp.refuse(GRACE, 550, "5.1.1 no such user")
@@ -108,7 +119,17 @@ class SendEmail(Entry):
         with pytest.raises(smtplib.SMTPConnectError, match="closed for the day"):
             handle(hopeless).get()
 
-    timeout = Due("limits that stop")
+    def timeout(self, drain: Drain, freezer: FrozenDateTimeFactory, smtp: MemoryMailer) -> None:
+        def hang(email: Email) -> None:
+            freezer.tick(61)
+
+        smtp.on_send = hang
+        message = send_email.send(ADA, "Hello", text="Hello, Ada.")
+        drain()
+        with pytest.raises(TimeLimitExceeded, match="time limit of 60 s"):
+            handle(message).get()
+        assert handle(message).retries == 0
+
     partial_failure = NO_COLLECTION
     chain_stop = Due("chains")
     progress = SHORT_WORK

@@ -1,0 +1,79 @@
+"""Time limits: which ones a message has, and where its body runs because of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import DeclarationError
+from .options import ActorOptions
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one execution, in seconds from the moment its body begins.
+
+    Attributes:
+      hard: after this long the body is ended, whatever it does.
+      soft: after this long ``SoftTimeLimitExceeded`` is raised in the body, once; None: never.
+    """
+
+    hard: float
+    soft: float | None = None
+
+    @property
+    def first(self) -> float:
+        """The one that comes first."""
+        return self.hard if self.soft is None else min(self.hard, self.soft)
+
+
+def limits_of(message: Mapping[str, Any], actor: Mapping[str, Any], settings: Settings) -> Limits:
+    """The limits of a message with these options (durations in milliseconds, as they travel): its own, else its
+    actor's, else those of the settings (T11, T15)."""
+    hard = _seconds("time_limit", message, actor)
+    soft = _seconds("soft_time_limit", message, actor)
+    found = Limits(settings.default_time_limit if hard is None else hard, soft)
+    default = settings.default_soft_time_limit
+    if soft is None and default is not None and default < found.hard:
+        return Limits(found.hard, default)
+    return found
+
+
+def check_limits(hard: float | None, soft: float | None, *, where: str, default: float | None = None) -> None:
+    """Refuse a soft limit above the hard one, both in seconds: it would never be met (T11). ``default`` is the hard
+    limit of whoever names none.
+
+    Raises:
+      DeclarationError: names both.
+    """
+    if soft is None:
+        return
+    if hard is not None and soft > hard:
+        raise DeclarationError(
+            f"{where}: soft_time_limit ({soft:g} s) is above time_limit ({hard:g} s), which would end the body first"
+        )
+    if hard is None and default is not None and soft > default:
+        raise DeclarationError(
+            f"{where}: soft_time_limit ({soft:g} s) is above the time limit of actors that name none ({default:g} s); "
+            "give it a time_limit too, or raise UNDERSTUDY_DEFAULT_TIME_LIMIT"
+        )
+
+
+def runs_elsewhere(message: Mapping[str, Any], declared: ActorOptions, settings: Settings) -> bool:
+    """Whether the body of a message runs in a process of its own: as its actor says, else if it has a limit."""
+    if settings.isolation != "process":
+        return False
+    if declared.isolation is not None:
+        return declared.isolation == "process"
+    limits = (declared.time_limit, declared.soft_time_limit, message.get("time_limit"), message.get("soft_time_limit"))
+    return any(limit is not None for limit in limits)
+
+
+def _seconds(name: str, message: Mapping[str, Any], actor: Mapping[str, Any]) -> float | None:
+    for source in (message, actor):
+        value = source.get(name)
+        if value is not None:
+            return float(value) / 1000
+    return None
