@@ -16,7 +16,7 @@ class Executions(Middleware):
 
     @property
     def actor_options(self) -> set[str]:
-        return {"idempotency_key", "when", "priority"}
+        return {"idempotency_key", "unique", "unique_key", "when", "priority", "headers"}
 
     def before_process_message(self, broker: Broker, message: Any) -> None:
         held, settling = of(broker, message)
@@ -28,6 +28,11 @@ class Executions(Middleware):
             stopping=settling.stopping,
             hold=held.hold,
             retries=held.retries,
+            args=held.args,
+            kwargs=held.kwargs,
+            headers=held.options.get("headers") or {},
+            parent_id=held.options.get("parent_id"),
+            root_id=held.options.get("root_id") or held.message_id,
             items_scope=held.message_id,
             outer=current(),
         )

@@ -11,44 +11,22 @@ from typing import Any
 
 from dramatiq import Broker, Middleware
 
-from understudy.brokers.settlement import SettlingBroker
+from understudy.brokers.redis import RedisBroker
 from understudy.errors import LeaseLost, ServerUnavailable
-from understudy.execution import Execution
 from understudy.progress import Reporter
-
-from .executions import of, opened
 
 logger = logging.getLogger(__name__)
 
 
 class Heartbeats(Middleware):
-    """Below the guards: what it finds has been let in."""
+    """What runs is known to the broker: this has no hook around the body."""
 
     def __init__(self) -> None:
-        self._running: dict[str, Execution] = {}
-        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def before_process_message(self, broker: Broker, message: Any) -> None:
-        held, _ = of(broker, message)
-        execution = opened(held)
-        with self._lock:
-            self._running[execution.token] = execution
-
-    def after_process_message(
-        self, broker: Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
-    ) -> None:
-        held, _ = of(broker, message)
-        if held.execution is not None:
-            with self._lock:
-                self._running.pop(held.execution.token, None)
-
-    def after_skip_message(self, broker: Broker, message: Any) -> None:
-        self.after_process_message(broker, message)
-
     def after_worker_boot(self, broker: Broker, worker: Any) -> None:
-        if isinstance(broker, SettlingBroker):
+        if isinstance(broker, RedisBroker):
             self._stop.clear()
             self._thread = threading.Thread(target=self._run, args=(broker,), name="heartbeats", daemon=True)
             self._thread.start()
@@ -59,11 +37,12 @@ class Heartbeats(Middleware):
             self._thread.join(timeout=5)
             self._thread = None
 
-    def run_once(self, broker: SettlingBroker) -> None:
+    def run_once(self, broker: RedisBroker) -> None:
         """Write what is pending of everything that runs. An outage is logged; the next round tries again."""
-        with self._lock:
-            running = list(self._running.values())
-        for execution in running:
+        for held in list(broker.holds.values()):
+            execution = held.execution
+            if execution is None or held.ended or not execution.begun:
+                continue
             try:
                 reporter = Reporter.of(execution)
                 if reporter is not None:
@@ -74,7 +53,7 @@ class Heartbeats(Middleware):
             except ServerUnavailable as error:
                 logger.warning("message %s: heartbeat failed: %s", execution.message_id, error)
 
-    def _run(self, broker: SettlingBroker) -> None:
+    def _run(self, broker: RedisBroker) -> None:
         interval = max(broker.settings.progress_interval, 0.5)
         while not self._stop.wait(interval):
             try:

@@ -7,17 +7,20 @@ for good, so that somebody may try anew. All but the claim itself happen inside 
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 from dramatiq import Broker, Middleware
 from dramatiq.middleware import Pipelines, SkipMessage
 
-from understudy import serialization
+from understudy import clock, serialization
 from understudy.actors import Actor, declared
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
 from understudy.durations import to_seconds
 from understudy.errors import (
+    BodyDied,
     DuplicateRunning,
     GuardUnavailable,
     HandBack,
@@ -35,6 +38,8 @@ from understudy.states import State
 
 from .executions import of, opened
 
+logger = logging.getLogger(__name__)
+
 #: A waiting duplicate looks again after this many seconds, or when the key is no longer kept if that is sooner.
 LOOK_AGAIN = 1.0
 #: ... but not more often than this.
@@ -48,13 +53,45 @@ class Idempotency(Middleware):
     def actor_options(self) -> set[str]:
         return {"idempotency"}
 
+    def after_fetch(self, broker: Broker, messages: list[HeldMessage]) -> None:
+        """Claim the keys of messages that were fetched together, in one round trip, as far as nobody has used them.
+
+        Not for ``on_doubt="skip"``, for which a claim has to mean that the body has begun. If the server cannot be
+        asked, each message asks when it begins.
+        """
+        if not isinstance(broker, SettlingBroker):
+            return
+        wanted = []
+        for held in messages:
+            actor = broker.actors.get(held.actor_name)
+            policy = declared(actor).idempotency if actor is not None else None
+            if policy is not None and policy.on_doubt == "repeat":
+                with suppress(Exception):  # a key that cannot be made fails the message when it begins
+                    wanted.append((claim_name(held, actor, policy), held))  # type: ignore[arg-type]  # it has a policy
+        if not wanted:
+            return
+        now = clock.monotonic()
+        try:
+            claimed = broker.records.claim_ahead([(key, held.hold, held.message_id) for key, held in wanted])
+        except ServerUnavailable as error:
+            logger.debug("keys could not be claimed ahead: %s", error)
+            return
+        for (key, held), taken in zip(wanted, claimed, strict=True):
+            if taken:
+                held.claimed_ahead, held.claimed_at = key, now
+
     def before_process_message(self, broker: Broker, message: Any) -> None:
         held, settling = of(broker, message)
         execution = opened(held)
         policy = declared(execution.actor).idempotency
         if policy is None:
             return
-        key = f"{quote(held.actor_name, safe='')}:{key_of(held, execution.actor, policy)}"
+        key = claim_name(held, execution.actor, policy)
+        # Half a lease later somebody else may have the message, and the key.
+        fresh = clock.monotonic() - held.claimed_at < settling.settings.heartbeat_timeout / 2
+        if held.claimed_ahead == key and fresh:
+            execution.items_scope, execution.claim_key = f"key:{key}", key
+            return
         try:
             claim = settling.records.claim(
                 key, execution.hold, message_id=held.message_id, streams=settling.streams_of(held.queue_name)
@@ -63,6 +100,8 @@ class Idempotency(Middleware):
             # It may have been taken all the same. Left as it is, it would look like that of a worker that died.
             execution.claim_key, execution.unheard = key, True
             raise GuardUnavailable(f"idempotency could not claim its key, so the actor did not run: {error}") from error
+        if claim.verdict == "lost":
+            raise execution.hold_lost()
         execution.items_scope = f"key:{key}"
         if claim.verdict == "done":
             self._already_done(settling, held, execution, claim)
@@ -90,12 +129,16 @@ class Idempotency(Middleware):
         if outcome.state is State.SUCCESS:
             outcome.claim, outcome.claim_ttl = "complete", ttl
             outcome.claim_result = bytes(outcome.fields.get("result", b""))  # type: ignore[arg-type]  # encoded
-        elif isinstance(exception, LeaseLost):
-            outcome.claim = ""  # whoever took the message has it; of a claim that was lost nothing is ours
+        elif isinstance(exception, LeaseLost | BodyDied):
+            # Whoever took the message has it; of a claim that was lost nothing is ours. And a body that died leaves
+            # what a worker that died leaves: the next delivery finds that it may have taken effect.
+            outcome.claim = ""
         elif outcome.disposition in (Disposition.RETRY, Disposition.HAND_BACK):
             # Nobody else enters while the message is on its way back. Should it vanish, the key is free again
             # after the TTL.
             outcome.claim, outcome.claim_ttl = "undo" if execution.unheard else "keep", outcome.delay + ttl
+            if outcome.state is State.RETRY:
+                outcome.fields["claim"] = execution.claim_key  # whoever revokes it meanwhile sets the key free
         else:
             outcome.claim = "release"
 
@@ -136,6 +179,11 @@ class Idempotency(Middleware):
         held.outcome.state = State.REVOKED
         held.outcome.fields["exception"] = encode_exception(Revoked(told))
         raise SkipMessage(told)
+
+
+def claim_name(held: HeldMessage, actor: Actor[Any, Any], policy: Declaration) -> str:
+    """What is claimed for a message: its key among those of its actor."""
+    return f"{quote(held.actor_name, safe='')}:{key_of(held, actor, policy)}"
 
 
 def key_of(held: HeldMessage, actor: Actor[Any, Any], policy: Declaration) -> str:

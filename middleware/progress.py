@@ -6,6 +6,8 @@ from typing import Any
 
 from dramatiq import Broker, Middleware
 
+from understudy.brokers.redis import RedisBroker
+from understudy.brokers.upkeep import GATHER
 from understudy.progress import Reporter
 
 from .executions import of, opened
@@ -17,4 +19,7 @@ class Progress(Middleware):
     def before_process_message(self, broker: Broker, message: Any) -> None:
         held, settling = of(broker, message)
         execution = opened(held)
-        execution.contributors.append(Reporter(execution, interval=settling.settings.progress_interval))
+        interval = settling.settings.progress_interval
+        # As with started marks. Where no thread comes by later to write it, it is written at once.
+        gather = min(GATHER, interval) if isinstance(settling, RedisBroker) and settling.keeps_up else 0.0
+        execution.contributors.append(Reporter(execution, interval=interval, gather=gather))

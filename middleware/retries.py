@@ -15,7 +15,7 @@ from dramatiq.middleware import Shutdown, TimeLimitExceeded
 
 from understudy.actors import declared
 from understudy.brokers.settlement import HeldMessage
-from understudy.errors import HandBack, HookFailed, LeaseLost, ServerUnavailable, TaskError
+from understudy.errors import HandBack, HookFailed, LeaseLost, PoisonMessage, ServerUnavailable, TaskError
 from understudy.options import Retry
 from understudy.outcome import Disposition
 
@@ -34,7 +34,7 @@ class Retries(Middleware):
 
     @property
     def actor_options(self) -> set[str]:
-        return {"retry"}
+        return {"retry", "throws"}
 
     def after_process_message(
         self, broker: Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
@@ -45,7 +45,7 @@ class Retries(Middleware):
             return
         self._decide(held, exception)
         outcome = held.outcome
-        if outcome.disposition is Disposition.FAILED:
+        if outcome.disposition in (Disposition.FAILED, Disposition.DEAD):
             held.fail()
         logger.info(
             "%s: %s after %s%s",
@@ -58,7 +58,11 @@ class Retries(Middleware):
     def _decide(self, held: HeldMessage, exception: BaseException) -> None:
         outcome = held.outcome
         name = type(exception).__name__
-        if isinstance(exception, HandBack):
+        execution = held.execution
+        if execution is not None and execution.terminated and not isinstance(exception, LeaseLost | ServerUnavailable):
+            # Whatever the body made of it: it was told to end, and is not run again (V02).
+            outcome.decide(Disposition.DONE, reason=execution.terminated)
+        elif isinstance(exception, HandBack):
             outcome.decide(Disposition.HAND_BACK, delay=exception.delay, reason=exception.reason)
         elif isinstance(exception, ServerUnavailable):
             outcome.decide(Disposition.HAND_BACK, delay=AFTER_AN_OUTAGE, reason=str(exception))
@@ -67,6 +71,9 @@ class Retries(Middleware):
         elif isinstance(exception, LeaseLost):
             # If the message is held elsewhere the commit is refused; if only its claim is, it comes back and asks.
             outcome.decide(Disposition.HAND_BACK, reason=name)
+        elif isinstance(exception, PoisonMessage):
+            outcome.decide(Disposition.DEAD, reason=str(exception))
+            outcome.poison = True
         else:
             self._retry_or_fail(held, exception)
 

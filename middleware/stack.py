@@ -7,50 +7,65 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     before the body                                     after the body
     Lifecycle      (no per-message hooks)
     Executions     opens the execution                  closes it, when all have contributed       ^
+    Lineage        (what the body sends learns where it comes from)                                |
     Idempotency    claims the key, or the message       completes, keeps or releases the claim,    |
                    does not come further                by the state that States has set           |
+    Revocation     stops what nobody wants any more                                                |
+    Expiry         stops what comes too late                                                       |
     States         lets it in                           sets state and result, collects marks      |
     Progress       gives the body its reporter          (flushed by States)                        |
-    Heartbeats     writes throttled progress            stops it                                   |
-    TimeLimit      the clock starts last                the clock stops first but for Retries ...
+    Heartbeats     (writes what was throttled, now and then; no per-message hooks)                 |
+    TimeLimits     says what runs the body, and         the clock stops first but for Retries ...
+                   the clock starts last                                                           |
     Results        (Dramatiq's door to the records: stores nothing itself)                         |
     Pipelines                                           enqueues the next step into the outcome    |
-    Retries                                             decides: done, retry, failed, hand back ---'
+    Retries                                             decides: done, retry, failed, hand back    |
+    Termination    the body can be ended                it cannot any more ------------------------'
 
-Idempotency stands before States, because a duplicate is not let in. STARTED is shown by the broker, after all of
-these. Retries is last, so that everything above it knows the disposition.
+Idempotency stands before States, because a duplicate is not let in. Revocation and Expiry stand below it, so that what
+they stop gives back its claim, and a duplicate still gets the stored result. STARTED is shown by the broker, after all
+of these. Retries is last of those that add to the outcome, so that everything above it knows the disposition.
+Termination is last of all: nothing but a body is ended.
 """
 
 from __future__ import annotations
 
 from dramatiq import Middleware
-from dramatiq.middleware import Pipelines, TimeLimit
+from dramatiq.middleware import Pipelines
 
-from understudy.durations import to_millis
 from understudy.settings import Settings
 
 from .executions import Executions
+from .expiry import Expiry
 from .heartbeats import Heartbeats
 from .idempotency import Idempotency
 from .lifecycle import Lifecycle
+from .lineage import Lineage
 from .progress import Progress
 from .results import recorded_results
 from .retries import Retries
+from .revocation import Revocation
 from .states import States
+from .termination import Termination
+from .time_limits import TimeLimits
 
 
 def stack(settings: Settings) -> list[Middleware]:
     """The middleware of a worker, in order."""
+    termination = Termination()
     return [
         Lifecycle(),
         Executions(),
+        Lineage(),
         Idempotency(),
+        Revocation(termination),
+        Expiry(),
         States(),
         Progress(),
         Heartbeats(),
-        # Dramatiq's own limit: an exception in the thread, which does not reach a system call. Best effort.
-        TimeLimit(time_limit=to_millis(settings.default_time_limit), interval=100),
+        TimeLimits(settings),
         recorded_results(),
         Pipelines(),
         Retries(),
+        termination,
     ]

@@ -50,9 +50,14 @@ class States(Middleware):
         if outcome.disposition is Disposition.HAND_BACK and (held.execution is None or not held.execution.begun):
             return  # it was not let in: as if nothing had happened
         outcome.fields.update(actor=held.actor_name, queue=held.queue_name, retries=held.retries)
+        if "parent_id" in held.options:
+            outcome.fields["parent"] = str(held.options["parent_id"])
         if exception is None:
             exception = self._succeed(held, result, settling.settings.max_result_size)
         if exception is None or outcome.disposition is Disposition.HAND_BACK:
+            return
+        if outcome.disposition is Disposition.DONE:
+            end_as_revoked(held, held.execution.terminated if held.execution is not None else "revoked")
             return
         outcome.state = State.RETRY if outcome.disposition is Disposition.RETRY else State.FAILURE
         shown = _shown(held, exception)
@@ -97,6 +102,16 @@ class States(Middleware):
         outcome.state = State.SUCCESS
         outcome.fields.update(result=data, exception=b"", traceback=b"", next_run=b"")
         return None
+
+
+def end_as_revoked(held: HeldMessage, text: str) -> None:
+    """The message ends here: it does not run, or was stopped (V01, V02, E02)."""
+    outcome = held.outcome
+    outcome.state = State.REVOKED
+    outcome.fields.update(actor=held.actor_name, queue=held.queue_name, retries=held.retries)
+    outcome.fields.update(exception=encode_exception(Revoked(text)), traceback=b"", result=b"", next_run=b"", claim=b"")
+    if held.execution is not None:
+        held.execution.uses_items = True  # what earlier runs remembered of items goes with the record
 
 
 def _shown(held: HeldMessage, exception: BaseException) -> BaseException | None:

@@ -97,7 +97,9 @@ def send_bulk_emails(
       smtplib.SMTPException, OSError: the mail server is away, and the retries are used up.
     """
     campaign = _Campaign(recipients, subject, text, html)
-    entries = each(campaign.entries(), key="key", on_doubt="skip", total=len(recipients))
+    everybody = len(recipients)
+    # Whoever was not mailed is named in the result, be it everybody.
+    entries = each(campaign.entries(), key="key", on_doubt="skip", total=everybody, reasons=everybody)
     put_off: Exception | None = None
     with open_mailer() as mailer:
         for entry in entries:

@@ -15,39 +15,48 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import client, progress
     from .actors import actor
-    from .errors import UnderstudyError
-    from .handle import Handle, handle
+    from .bulk import send_many
+    from .errors import AlreadyEnqueued, UnderstudyError
+    from .handle import Handle, handle, revoke
     from .items import each
-    from .options import Idempotency, Retry
+    from .options import Idempotency, Retry, Unique
     from .runtime import install
     from .states import State
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlreadyEnqueued",
     "Handle",
     "Idempotency",
     "Retry",
     "State",
     "UnderstudyError",
+    "Unique",
     "actor",
     "client",
     "each",
     "handle",
     "install",
     "progress",
+    "revoke",
+    "send_many",
 ]
 
 #: Name -> its module. A name that is not here is a module.
 _HOMES = {
+    "AlreadyEnqueued": "errors",
     "Handle": "handle",
     "Idempotency": "options",
     "Retry": "options",
     "State": "states",
     "UnderstudyError": "errors",
+    "Unique": "options",
     "actor": "actors",
     "each": "items",
     "install": "runtime",
+    "revoke": "handle",
+    "send_many": "bulk",
 }
 
 if not TYPE_CHECKING:  # a type checker shall go on knowing which names there are

@@ -11,46 +11,67 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar, overload
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 import dramatiq
 import dramatiq.broker
 from dramatiq import Broker, Message
-from dramatiq.actor import _queue_name_re as _queue_name
 
-from .durations import Duration, to_millis, to_seconds
+from .deadlines import declared_options, millis_until
+from .declaring import (
+    HOW_TO_INSTALL,
+    LIMITS,
+    check_body,
+    check_guards,
+    check_names,
+    check_together,
+    default_limit,
+    dramatiq_options,
+    instance,
+    isolation_of,
+    name_of,
+    seconds,
+)
+from .durations import Duration
 from .errors import DeclarationError, SerializationError, UnknownActor
-from .options import ActorOptions, Idempotency, Retry, check_message_options, did_you_mean, message_millis
+from .limits import check_limits
+from .options import (
+    ActorOptions,
+    Idempotency,
+    Isolation,
+    Retry,
+    Unique,
+    check_key,
+    check_message_options,
+    did_you_mean,
+    message_millis,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: What a user of Dramatiq or Celery may write, and what it is called here.
-_OTHER_NAMES = {
-    "max_retries": "retry=Retry(max_retries=...)",
-    "min_backoff": "retry=Retry(backoff=...)",
-    "max_backoff": "retry=Retry(maximum=...)",
-    "retry_when": "retry=Retry(on=..., never_on=...)",
-    "throws": "retry=Retry(never_on=...)",
-    "autoretry_for": "retry=Retry(on=...)",
-    "retry_backoff": "retry=Retry(backoff=...)",
-    "default_retry_delay": "retry=Retry(backoff=..., factor=1)",
-    "store_results": "ignore_result=...",
-    "queue": "queue_name=...",
-    "name": "actor_name=...",
-}
-
-
 #: What only a declaration may say: nobody would look for it on a message.
-_DECLARED_ONLY = frozenset({"retry", "idempotency", "result_ttl", "track_started", "ignore_result"})
-
-
-_HOW_TO_INSTALL = (
-    "import the module that installs one before its actors: here `tasks`, if this is the checkout; in a project of "
-    "your own, a module that calls understudy.install(middleware=stack(load(Settings))), with `from understudy."
-    "settings import Settings, load` and `from understudy_middleware.stack import stack`"
+_DECLARED_ONLY = frozenset(
+    {"retry", "idempotency", "unique", "result_ttl", "track_started", "ignore_result", "isolation"}
 )
+
+
+class Runner(Protocol):
+    """Runs the body of one execution in place of a plain call: in another process, for instance."""
+
+    @property
+    def actor(self) -> dramatiq.Actor[Any, Any]: ...
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+
+
+_runner: ContextVar[Runner | None] = ContextVar("understudy_runner", default=None)
+
+
+def run_by(runner: Runner | None) -> None:
+    """Let ``runner`` run the next body of its actor that is called in this thread; None takes that back."""
+    _runner.set(runner)
 
 
 class Actor(dramatiq.Actor[P, R]):
@@ -58,10 +79,20 @@ class Actor(dramatiq.Actor[P, R]):
 
     declared: ActorOptions
     signature: inspect.Signature
+    #: So many positional arguments and no others fit the function for certain: at least, at most.
+    places: tuple[int, int]
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function here and now (R19). Dramatiq's own would log the arguments."""
-        return self.fn(*args, **kwargs)
+        """Run the function here and now (R19). A worker that calls it has said before what runs its body.
+
+        Dramatiq's own would log the arguments.
+        """
+        runner = _runner.get()
+        if runner is None or runner.actor is not self:
+            return self.fn(*args, **kwargs)
+        _runner.set(None)  # what the body itself calls is an ordinary function
+        result: R = runner(args, kwargs)
+        return result
 
     def message_with_options(
         self,
@@ -71,15 +102,16 @@ class Actor(dramatiq.Actor[P, R]):
         message_id: str | None = None,
         **options: Any,
     ) -> Message[R]:
-        """Build a message. ``message_id`` gives it a name of your own (K01); ``time_limit`` is a ``timedelta``, or
-        whole milliseconds as everywhere in Dramatiq's own methods.
+        """Build a message. ``message_id`` gives it a name of your own (K01); ``time_limit`` and ``soft_time_limit`` are
+        a ``timedelta``, or whole milliseconds as everywhere in Dramatiq's own methods.
 
         Arguments may be missing yet: a pipeline adds the result of the message before.
 
         Raises:
           TypeError: arguments that the function does not take (S21), an unknown option, or a wrong value of one.
         """
-        self._bind(self.signature.bind_partial, args, kwargs)
+        if kwargs or len(args) > self.places[1]:
+            self._bind(self.signature.bind_partial, args, kwargs)
         self._check_options(options)
         message = super().message_with_options(args=tuple(args), kwargs=kwargs, **options)
         return message if message_id is None else named(message, message_id)
@@ -90,25 +122,32 @@ class Actor(dramatiq.Actor[P, R]):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         delay: timedelta | int | None = None,
+        eta: datetime | None = None,
         **options: Any,
     ) -> Message[R]:
         """Send a message with options of its own.
 
         Args:
           delay: a ``timedelta``; a whole number is milliseconds, as everywhere in Dramatiq's own methods.
-          options: ``message_id``, ``idempotency_key``, ``time_limit`` (as ``delay``), ``priority``, ``when``, and what
-            the installed middleware knows.
+          eta: in place of ``delay``: not before this datetime, which knows its zone.
+          options: ``message_id``, ``idempotency_key``, ``unique_key``, ``time_limit`` and ``soft_time_limit`` (as
+            ``delay``), ``priority``, ``when``, ``expires`` (worth running for so long: a ``timedelta``, seconds, or a
+            datetime that knows its zone), ``headers`` (a dict that the body finds), and what the installed middleware
+            knows.
 
         Raises:
           TypeError: when the arguments do not fit the function (S21), or an option is unknown or has a wrong value.
           SerializationError: when a value cannot travel; it names the argument and the path.
+          AlreadyEnqueued: the actor is ``unique``, and a message with the same key stands; nothing was accepted.
           MessageTooLarge, ServerUnavailable: nothing was accepted.
         """
-        self._bind(self.signature.bind, args, kwargs)
+        if kwargs or not self.places[0] <= len(args) <= self.places[1]:
+            self._bind(self.signature.bind, args, kwargs)
+        wait = millis_until(eta, delay=delay, where=f"{self.actor_name}: ")
         if delay is not None:
-            delay = message_millis(delay, field=f"{self.actor_name}: delay", allow_zero=True)
+            wait = message_millis(delay, field=f"{self.actor_name}: delay", allow_zero=True)
         try:
-            return super().send_with_options(args=args, kwargs=kwargs, delay=delay, **options)
+            return super().send_with_options(args=args, kwargs=kwargs, delay=wait, **options)
         except SerializationError as error:
             raise self._in_words_of_the_signature(error, args) from None
 
@@ -141,18 +180,35 @@ class Actor(dramatiq.Actor[P, R]):
                 hint = did_you_mean(option, {"message_id", "delay", *known} - _DECLARED_ONLY)
                 raise TypeError(f"{self.actor_name}: unknown option {option!r}{hint}")
         check_message_options(options, where=f"{self.actor_name}: ")
-        if options.get("time_limit") is None:
-            options.pop("time_limit", None)
-        else:
-            options["time_limit"] = message_millis(options["time_limit"], field=f"{self.actor_name}: time_limit")
-        if options.get("idempotency_key") is None:
-            options.pop("idempotency_key", None)
+        self._check_limits(options)
+        self._check_key(options, "idempotency_key", self.declared.idempotency, "idempotency=Idempotency(...)")
+        self._check_key(options, "unique_key", self.declared.unique, "unique=Unique(...)")
+
+    def _check_key(self, options: dict[str, Any], name: str, policy: object, declaration: str) -> None:
+        if options.get(name) is None:
+            options.pop(name, None)
             return
-        check_key(options["idempotency_key"])
-        if self.declared.idempotency is None:
+        check_key(options[name], field=name)
+        if policy is None:
+            article = "an" if name == "idempotency_key" else "a"
+            article = "an" if name.startswith("i") else "a"
             raise TypeError(
-                f"{self.actor_name} is not declared with idempotency=Idempotency(...), so an idempotency_key would "
-                "have no effect"
+                f"{self.actor_name} is not declared with {declaration}, so {article} {name} would have no effect"
+            )
+
+    def _check_limits(self, options: dict[str, Any]) -> None:
+        for name in LIMITS:
+            if options.get(name) is None:
+                options.pop(name, None)
+            else:
+                options[name] = message_millis(options[name], field=f"{self.actor_name}: {name}")
+        if any(name in options for name in LIMITS):
+            hard, soft = (options.get(name, self.options.get(name)) for name in LIMITS)
+            check_limits(
+                None if hard is None else hard / 1000,
+                None if soft is None else soft / 1000,
+                where=self.actor_name,
+                default=default_limit(self.broker),
             )
 
     def _in_words_of_the_signature(self, error: SerializationError, args: tuple[Any, ...]) -> SerializationError:
@@ -185,12 +241,6 @@ def named(message: Message[Any], message_id: str) -> Message[Any]:
     return dataclasses.replace(message, message_id=message_id)
 
 
-def check_key(key: object) -> None:
-    """Raise ``TypeError`` unless ``key`` can be an idempotency key."""
-    if not isinstance(key, str) or not key:
-        raise TypeError(f"idempotency_key is a text that is not empty, not {key!r}")
-
-
 @overload
 def actor(fn: Callable[P, R], /) -> Actor[P, R]: ...
 @overload
@@ -201,7 +251,10 @@ def actor(
     priority: int = 0,
     retry: Retry | None = None,
     idempotency: Idempotency | None = None,
+    unique: Unique | None = None,
     time_limit: Duration | None = None,
+    soft_time_limit: Duration | None = None,
+    isolation: Isolation | None = None,
     result_ttl: Duration | None = None,
     expected_duration: Duration | None = None,
     track_started: bool = True,
@@ -221,7 +274,10 @@ def actor(
     priority: int = 0,
     retry: Retry | None = None,
     idempotency: Idempotency | None = None,
+    unique: Unique | None = None,
     time_limit: Duration | None = None,
+    soft_time_limit: Duration | None = None,
+    isolation: Isolation | None = None,
     result_ttl: Duration | None = None,
     expected_duration: Duration | None = None,
     track_started: bool = True,
@@ -237,8 +293,12 @@ def actor(
       queue_name: the queue that its messages go to.
       priority: lower numbers first, among the waiting messages of a worker.
       retry: which failures run again; nothing is retried without it (R04).
-      idempotency: at most one outcome per key (P3).
-      time_limit: after this long the body is interrupted and the message fails (T01, T06).
+      idempotency: at most one outcome per key (P3): refuses a second execution.
+      unique: at most one message per key waits or runs: refuses a second enqueue, in the sender.
+      time_limit: after this long the body is ended, whatever it does, and the message fails (T03, T06).
+      soft_time_limit: after this long ``SoftTimeLimitExceeded`` is raised in the body, which may catch it (T01, T02).
+      isolation: ``"process"`` runs the body in a process of its own, where limits can be kept; ``"thread"`` in the
+        worker's, where they are best effort. By default a process if the actor, or the message, names a limit.
       result_ttl: how long state and result can be read after the end (S09); the setting
         ``UNDERSTUDY_RESULT_TTL`` by default.
       expected_duration: how long the body takes as a rule; one declared shorter than a second need not report
@@ -247,7 +307,8 @@ def actor(
       ignore_result: keep the state, drop the return value (S11).
       pure: the body has no effect besides its result, so that running it twice does no harm.
       broker: the broker to declare it on; the installed one by default.
-      options: what other middleware of the broker knows.
+      options: ``expires`` (a message that waited longer is REVOKED, E02), ``throws`` (exceptions that are expected:
+        logged in one line, K06), and what other middleware of the broker knows.
 
     Raises:
       DeclarationError: an unknown option, a wrong value, an impossible combination.
@@ -256,31 +317,40 @@ def actor(
     def declare(function: Callable[P, R]) -> Actor[P, R]:
         if not callable(function):
             raise DeclarationError(f"@actor decorates a function, not {function!r}; write @actor(actor_name=...)")
-        name = _name(function, actor_name)
+        name = name_of(function, actor_name)
         target = broker or installed_broker()
         signature = inspect.signature(function)
         declared = ActorOptions(
-            retry=_instance(name, "retry", retry, Retry),
-            idempotency=_instance(name, "idempotency", idempotency, Idempotency),
-            time_limit=_seconds(name, "time_limit", time_limit),
-            result_ttl=_seconds(name, "result_ttl", result_ttl),
-            expected_duration=_seconds(name, "expected_duration", expected_duration),
-            track_started=_instance(name, "track_started", track_started, bool),
-            ignore_result=_instance(name, "ignore_result", ignore_result, bool),
-            pure=_instance(name, "pure", pure, bool),
-            extra=dict(options),
+            retry=instance(name, "retry", retry, Retry),
+            idempotency=instance(name, "idempotency", idempotency, Idempotency),
+            unique=instance(name, "unique", unique, Unique),
+            time_limit=seconds(name, "time_limit", time_limit),
+            soft_time_limit=seconds(name, "soft_time_limit", soft_time_limit),
+            isolation=isolation_of(name, isolation),
+            result_ttl=seconds(name, "result_ttl", result_ttl),
+            expected_duration=seconds(name, "expected_duration", expected_duration),
+            track_started=instance(name, "track_started", track_started, bool),
+            ignore_result=instance(name, "ignore_result", ignore_result, bool),
+            pure=instance(name, "pure", pure, bool),
+            extra=declared_options(options, where=f"actor {name}: "),
         )
-        _check(name, signature, declared)
-        _check_names(name, queue_name, options, target)
-        _check_guards(name, declared, target)
-        _check_body(name, function)
+        check_together(name, signature, declared)
+        check_limits(
+            declared.time_limit,
+            declared.soft_time_limit,
+            where=f"actor {name}",
+            default=default_limit(target),
+        )
+        check_names(name, queue_name, options, target, known=_OPTION_NAMES)
+        check_guards(name, declared, target)
+        check_body(name, function)
         return _declared_class(declared, signature)(
             function,
             actor_name=name,
             queue_name=queue_name,
-            priority=_instance(name, "priority", priority, int),
+            priority=instance(name, "priority", priority, int),
             broker=target,
-            options=_dramatiq_options(declared),
+            options=dramatiq_options(declared),
         )
 
     return declare if fn is None else declare(fn)
@@ -289,7 +359,20 @@ def actor(
 def _declared_class(declared: ActorOptions, signature: inspect.Signature) -> type[Actor[Any, Any]]:
     """A class that carries the declaration already while Dramatiq's constructor announces the actor to the
     middleware (``after_declare_actor``)."""
-    return type("Actor", (Actor,), {"declared": declared, "signature": signature})
+    found = {"declared": declared, "signature": signature, "places": _places(signature)}
+    return type("Actor", (Actor,), found)
+
+
+def _places(signature: inspect.Signature) -> tuple[int, int]:
+    """Binding arguments is a good part of what a send costs, and most calls need not be bound to be seen to fit."""
+    ordinary = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    taken = [parameter for parameter in signature.parameters.values() if parameter.kind in ordinary]
+    needed = sum(parameter.default is parameter.empty for parameter in taken)
+    others = any(
+        parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        for parameter in signature.parameters.values()
+    )
+    return (1, 0) if others else (needed, len(taken))
 
 
 def declared(actor: dramatiq.Actor[Any, Any]) -> ActorOptions:
@@ -309,7 +392,7 @@ def installed_broker() -> Broker:
     """
     found = dramatiq.broker.global_broker
     if found is None:
-        raise DeclarationError(f"no broker is installed yet: {_HOW_TO_INSTALL}")
+        raise DeclarationError(f"no broker is installed yet: {HOW_TO_INSTALL}")
     return found
 
 
@@ -323,94 +406,3 @@ def registered_actor(broker: Broker, name: str) -> dramatiq.Actor[Any, Any]:
     if found is None:
         raise UnknownActor(f"no actor is called {name!r}{did_you_mean(name, broker.actors)}")
     return found
-
-
-def _name(function: Callable[..., Any], actor_name: str | None) -> str:
-    name = getattr(function, "__name__", None) if actor_name is None else actor_name
-    if not isinstance(name, str) or not name:
-        raise DeclarationError(f"{function!r} needs a name: write actor_name='...', a text that is not empty")
-    return name
-
-
-def _check_names(name: str, queue_name: str, options: dict[str, Any], broker: Broker) -> None:
-    if name in broker.actors:
-        other = broker.actors[name].fn
-        raise DeclarationError(
-            f"actor {name}: another actor has this name already ({other!r} of {other.__module__}); give one of them "
-            "an actor_name of its own"
-        )
-    if not isinstance(queue_name, str) or not _queue_name.fullmatch(queue_name):
-        raise DeclarationError(
-            f"actor {name}: queue_name {queue_name!r} must begin with a letter or _ and go on with letters, "
-            "digits, '.', '_' or '-'"
-        )
-    for option in options:
-        if option not in broker.actor_options:
-            known = _OTHER_NAMES.get(option)
-            hint = f"; did you mean {known}?" if known else did_you_mean(option, _OPTION_NAMES)
-            raise DeclarationError(f"actor {name}: unknown option {option!r}{hint}")
-
-
-def _check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
-    """What is declared must be kept: without its middleware an idempotent actor would run unguarded (P12)."""
-    for option in ("retry", "idempotency", "time_limit", "result_ttl"):
-        if getattr(declared, option) is not None and option not in broker.actor_options:
-            raise DeclarationError(
-                f"actor {name}: no middleware of the installed broker knows {option!r}; {_HOW_TO_INSTALL}"
-            )
-
-
-def _check_body(name: str, function: Callable[..., Any]) -> None:
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise DeclarationError(f"actor {name}: the body is a coroutine function; write a plain function")
-    if inspect.isgeneratorfunction(function):
-        raise DeclarationError(
-            f"actor {name}: the body is a generator, which would never run; write a function that returns"
-        )
-
-
-def _check(name: str, signature: inspect.Signature, declared: ActorOptions) -> None:
-    if declared.pure and declared.idempotency is not None:
-        raise DeclarationError(
-            f"actor {name}: pure=True says that running twice does no harm, idempotency=... that it must not "
-            "happen; keep one of them"
-        )
-    limit, expected = declared.time_limit, declared.expected_duration
-    if limit is not None and expected is not None and expected > limit:
-        raise DeclarationError(
-            f"actor {name}: expected_duration ({expected:g} s) is above time_limit ({limit:g} s), so it would "
-            "always be stopped"
-        )
-    if declared.idempotency is not None:
-        parameters = signature.parameters
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        names = {p.name for p in parameters.values() if p.kind is not p.VAR_KEYWORD}
-        for placeholder in sorted(declared.idempotency.placeholders):
-            if placeholder not in names and not open_ended:
-                raise DeclarationError(
-                    f"actor {name}: idempotency key {declared.idempotency.key!r} names {placeholder!r}, which "
-                    f"is not an argument of the function{did_you_mean(placeholder, names)}"
-                )
-
-
-def _instance(name: str, option: str, value: Any, kind: type[Any]) -> Any:
-    if kind in (bool, int):
-        if type(value) is not kind:
-            wanted = "True or False" if kind is bool else "a whole number"
-            raise DeclarationError(f"actor {name}: {option} is {wanted}, not {value!r}")
-    elif value is not None and not isinstance(value, kind):
-        hint = f"; write {kind.__name__}(...)" if value is not kind else f"; call it: {kind.__name__}()"
-        raise DeclarationError(f"actor {name}: {option} takes a {kind.__name__} or None, not {value!r}{hint}")
-    return value
-
-
-def _seconds(name: str, option: str, value: Duration | None) -> float | None:
-    return None if value is None else to_seconds(value, field=f"actor {name}: {option}")
-
-
-def _dramatiq_options(declared: ActorOptions) -> dict[str, Any]:
-    """What Dramatiq's own middleware reads, in its units."""
-    options = dict(declared.extra)
-    if declared.time_limit is not None:
-        options["time_limit"] = to_millis(declared.time_limit)
-    return options

@@ -8,15 +8,18 @@ FAILURE ``TypeError`` there (S21).
 from __future__ import annotations
 
 import inspect
+from datetime import datetime
 from typing import Any
 
 from dramatiq import Message
 
-from .actors import check_key, named
+from .actors import named
 from .brokers.settlement import SettlingBroker
+from .deadlines import millis_until
 from .durations import Duration, to_millis, to_seconds
 from .errors import UnknownActor
-from .options import check_message_options, did_you_mean
+from .limits import check_limits
+from .options import check_key, check_message_options, did_you_mean
 from .runtime import installed
 
 
@@ -33,8 +36,10 @@ def send_with_options(
     kwargs: dict[str, Any] | None = None,
     queue_name: str | None = None,
     delay: Duration | None = None,
+    eta: datetime | None = None,
     message_id: str | None = None,
     idempotency_key: str | None = None,
+    unique_key: str | None = None,
     **options: Any,
 ) -> Message[Any]:
     """Send a message by name, with options of its own.
@@ -42,15 +47,21 @@ def send_with_options(
     Args:
       queue_name: the actor's queue, when no worker has announced it.
       delay: a timedelta or seconds.
+      eta: in place of ``delay``: not before this datetime, which knows its zone.
       message_id: a name of your own for the message (K01).
       idempotency_key: in place of the key that the actor declares (P3).
-      options: ``time_limit`` (a timedelta or seconds), ``priority`` (a whole number), ``when`` (``"now"`` or
-        ``"committed"``), and what the workers' middleware knows, which nobody can check here.
+      unique_key: refuse this message if another of the actor stands under the same key. If the actor is not imported
+        here nobody knows what it declares: no key is made of the arguments, and this one holds until the message is
+        done, for a day at most.
+      options: ``time_limit``, ``soft_time_limit`` and ``expires`` (a timedelta or seconds), ``priority`` (a whole
+        number), ``headers``, ``when`` (``"now"`` or ``"committed"``), and what the workers' middleware knows, which
+        nobody can check here.
 
     Raises:
       UnknownActor: nobody announced such an actor and no ``queue_name`` is given.
       TypeError: an option that is misspelt, or has a wrong value.
       SerializationError: a value cannot travel; it names the path.
+      AlreadyEnqueued: another message stands under the same unique key; nothing was sent.
       MessageTooLarge, ServerUnavailable: nothing was sent.
     """
     broker = installed()
@@ -60,12 +71,19 @@ def send_with_options(
     if idempotency_key is not None:
         check_key(idempotency_key)
         options["idempotency_key"] = idempotency_key
-    if options.get("time_limit") is None:
-        options.pop("time_limit", None)
-    else:
-        options["time_limit"] = to_millis(to_seconds(options["time_limit"], field="time_limit"))
+    if unique_key is not None:
+        check_key(unique_key, field="unique_key")
+        options["unique_key"] = unique_key
+    limits = {name: options.pop(name, None) for name in ("time_limit", "soft_time_limit")}
+    seconds = {name: to_seconds(limit, field=name) for name, limit in limits.items() if limit is not None}
+    check_limits(seconds.get("time_limit"), seconds.get("soft_time_limit"), where=actor_name)
+    options.update({name: to_millis(limit) for name, limit in seconds.items()})
     check_message_options(options)
-    wait = None if delay is None else to_millis(to_seconds(delay, field="delay", allow_zero=True))
+    wait = (
+        millis_until(eta, delay=delay)
+        if delay is None or eta is not None
+        else to_millis(to_seconds(delay, field="delay", allow_zero=True))
+    )
     message: Message[Any] = Message(
         queue_name=_queue_of(broker, actor_name) if queue_name is None else queue_name,
         actor_name=actor_name,
@@ -81,8 +99,11 @@ def send_with_options(
 
 _OPTION_NAMES = frozenset(inspect.signature(send_with_options).parameters) - {"options"} | {
     "time_limit",
+    "soft_time_limit",
     "priority",
     "when",
+    "expires",
+    "headers",
 }
 
 

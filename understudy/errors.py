@@ -10,6 +10,7 @@
     |-- DecodeError                   bytes from the server are not what Understudy wrote
     |-- ServerUnavailable             the server cannot be asked: nothing was decided
     |   |-- NoGroup                   the server knows no such queue: it has lost its data
+    |   |-- ServerFull                the server has no memory left: nothing was sent
     |   `-- GuardUnavailable          ... and so the actor did not run (it fails closed)
     |-- TaskError                     what a reader of results meets
     |   |-- ResultTimeout             waited, not ready (also a TimeoutError)
@@ -19,12 +20,18 @@
     |   |-- Revoked                   the message was revoked: it did not run, or was stopped
     |   |-- DuplicateRunning          a twin with the same idempotency key runs, and the actor said "fail"
     |   |-- PoisonMessage             worker processes died while they ran it, too many times
+    |   |-- TooManyFailures           too many of the items of each() failed
+    |   |-- ItemsChanged              the items of each() that are over are not those that come first now
     |   |-- InDoubt                   the process died between work and commit, and the actor said "skip"
     |   `-- ResultTooLarge            the result is above the limit
     |-- HookFailed                    a middleware hook raised, so the outcome does not count
     |-- MessageTooLarge               the encoded message is above the limit (raised in the sender)
+    |-- AlreadyEnqueued               a message with the same unique key stands (raised in the sender)
     |-- UnknownActor                  no such actor is registered here
     |-- HandBack                      control flow: give the message back, burn no attempt
+    |   `-- BodyDied                  the process that ran the body has died; the message runs again
+    |-- SoftTimeLimitExceeded         raised in the body at its soft time limit; may be caught, and retried
+    |-- IsolationError                the process for a body cannot be made, whatever is tried
     `-- LeaseLost                     this worker no longer holds the message: stop, record nothing
 
 Each message says what happened and what to do next.
@@ -39,7 +46,13 @@ from dramatiq.middleware import MiddlewareError
 
 
 class UnderstudyError(Exception):
-    """Base of everything below."""
+    """Base of everything below.
+
+    Attributes:
+      accepted: out of ``send_many``: how many messages were accepted before.
+    """
+
+    accepted = 0
 
 
 class SettingsError(UnderstudyError):
@@ -81,6 +94,11 @@ class NoGroup(ServerUnavailable):
     """The server answers that it knows no such consumer group: it has lost its data, or the queue was never made."""
 
 
+class ServerFull(ServerUnavailable):
+    """The server's memory is used up (``maxmemory``), so it takes nothing new. What it has accepted goes on and makes
+    room: send again later, let more workers drain it, or raise ``maxmemory``."""
+
+
 class GuardUnavailable(MiddlewareError, ServerUnavailable):
     """A guard could not ask the server, so the actor did not run; the message waits and is tried again.
 
@@ -116,8 +134,8 @@ class RemoteError(TaskError):
 class TimeLimitExceeded(TaskError):
     """The body was stopped at its time limit (T01, T03), as a reader of results meets it.
 
-    What is raised *in* the body is ``dramatiq.middleware.TimeLimitExceeded``, a ``BaseException``: it would get
-    past a reader's ``except Exception``.
+    In a process of its own the body is ended without being asked. In a thread ``dramatiq.middleware.TimeLimitExceeded``
+    is raised in it, a ``BaseException``, which would get past a reader's ``except Exception``.
     """
 
 
@@ -137,6 +155,31 @@ class PoisonMessage(TaskError):
     """The body was running at too many deaths of a worker process, the last time alone; it is a dead letter now."""
 
 
+class TooManyFailures(TaskError):
+    """More items of ``each`` failed than ``max_failures`` allows, so the body was stopped. Not retried: an item that
+    failed is not tried again.
+
+    Attributes: ``done``, ``failed`` and ``in_doubt`` count items; ``first`` has the reasons of the first few, by key.
+    """
+
+    def __init__(
+        self, text: str, *, done: int = 0, failed: int = 0, in_doubt: int = 0, first: dict[str, str] | None = None
+    ) -> None:
+        self.done = done
+        self.failed = failed
+        self.in_doubt = in_doubt
+        self.first = {} if first is None else first
+        super().__init__(text)
+
+
+class ItemsChanged(TaskError):
+    """What is remembered of the items of ``each`` does not fit what it is given now, so none is given out. Not retried.
+
+    With ``ordered`` the items must come in the same order in every execution of the message; and a message that was
+    begun with one of ``ordered`` and ``cursor`` must go on with it.
+    """
+
+
 class InDoubt(TaskError):
     """The process died after the body had begun, and the actor says that such work is not repeated."""
 
@@ -151,6 +194,24 @@ class HookFailed(MiddlewareError, UnderstudyError):
 
 class MessageTooLarge(UnderstudyError, ValueError):
     """The encoded message is above ``UNDERSTUDY_MAX_MESSAGE_SIZE``; nothing was sent."""
+
+
+class AlreadyEnqueued(UnderstudyError):
+    """The actor is declared ``unique``, and a message with the same key waits or runs: this one was not accepted.
+
+    Attributes: ``actor_name``; ``message_id`` (of the one that stands: ``handle(error.message_id)`` waits for it).
+    """
+
+    def __init__(self, actor_name: str, message_id: str) -> None:
+        self.actor_name = actor_name
+        self.message_id = message_id
+        super().__init__(actor_name, message_id)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.actor_name}: message {self.message_id} stands under the same unique key, so nothing was sent; wait "
+            "for it, revoke it, or send with another unique_key"
+        )
 
 
 class UnknownActor(UnderstudyError, LookupError):
@@ -168,6 +229,22 @@ class HandBack(MiddlewareError, dramatiq.Retry, UnderstudyError):
         super().__init__(reason)
         self.reason = self.message = reason
         self.delay: float = delay  # type: ignore[assignment]  # seconds here, milliseconds in dramatiq.Retry
+
+
+class BodyDied(HandBack):
+    """The process that ran the body died in the middle of it. The message runs again, and the death is remembered."""
+
+
+class SoftTimeLimitExceeded(UnderstudyError):
+    """The soft time limit of the message is over (T01). Raised in the body, once: what it does about it is its affair.
+    Not caught it is a failure like any other, and retried if the actor's policy says so (T05)."""
+
+    def __init__(self, text: str = "the soft time limit is over; end soon, before the hard one") -> None:
+        super().__init__(text)
+
+
+class IsolationError(UnderstudyError):
+    """No process can be made that runs the body: it cannot import the worker's modules, or does not know the actor."""
 
 
 class LeaseLost(UnderstudyError):

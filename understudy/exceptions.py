@@ -48,13 +48,64 @@ def decode_exception(data: bytes) -> Exception:
         raise DecodeError(f"not an exception that Understudy wrote: {error!r}") from error
 
 
+class RemoteTraceback(Exception):
+    """Carries the traceback of an exception that was raised in another process, as text."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
 def format_traceback(exception: BaseException) -> str:
-    """The traceback as text, bounded to about ``MAX_TRACEBACK`` characters."""
-    text = _writable("".join(traceback.format_exception(exception)))
+    """The traceback as text, bounded to about ``MAX_TRACEBACK`` characters. That of the process where the exception was
+    raised, if it was another one."""
+    remote = _origin(exception).__context__
+    raw = remote.args[0] if isinstance(remote, RemoteTraceback) else "".join(traceback.format_exception(exception))
+    text = _writable(raw)
     if len(text) <= MAX_TRACEBACK:
         return text
     half = MAX_TRACEBACK // 2
     return f"{text[:half]}\n  ... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
+
+
+def remember_traceback(exception: BaseException, text: str) -> None:
+    """Let ``text`` be the traceback of ``exception``, which was raised in another process."""
+    origin = _origin(exception)
+    origin.__context__ = RemoteTraceback(text)
+    origin.__suppress_context__ = False
+
+
+def _origin(exception: BaseException) -> BaseException:
+    """The exception at the end of the causes."""
+    seen: set[int] = set()
+    while exception.__cause__ is not None and id(exception) not in seen:
+        seen.add(id(exception))
+        exception = exception.__cause__
+    return exception
+
+
+def state_of(exception: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments and the attributes, as the built-in base class gives them to pickle."""
+    try:
+        base: Any = _builtin_base(type(exception))
+        _, args, *rest = base.__reduce__(exception)
+        return tuple(args), rest[0] if rest and isinstance(rest[0], dict) else {}
+    except Exception:  # noqa: BLE001 - a C extension may refuse
+        return exception.args, vars(exception)
+
+
+def copy_of(
+    kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any], *, text: str
+) -> BaseException | None:
+    """An exception of class ``kind`` that reads ``text``, made without a call of the class's own constructor; None when
+    that is not possible."""
+    for call_init in (True, False):
+        try:
+            copy = _copied(kind, args, attributes, call_init=call_init)
+            if text_of(copy) == text:
+                return copy
+        except Exception:  # noqa: BLE001 - a class may resist in any way
+            continue
+    return None
 
 
 # -- encoding ------------------------------------------------------------------------------------------------
@@ -62,7 +113,7 @@ def format_traceback(exception: BaseException) -> str:
 
 def _described(exception: BaseException, levels: int, limit: int) -> dict[str, Any]:
     kind = type(exception)
-    record: dict[str, Any] = {"type": f"{kind.__module__}:{kind.__qualname__}", "text": _text_of(exception)}
+    record: dict[str, Any] = {"type": f"{kind.__module__}:{kind.__qualname__}", "text": text_of(exception)}
     if isinstance(exception, BaseExceptionGroup):
         members = exception.exceptions
         if levels and len(members) <= MAX_MEMBERS:
@@ -80,12 +131,7 @@ def _described(exception: BaseException, levels: int, limit: int) -> dict[str, A
 
 def _state_of(exception: BaseException) -> tuple[list[Any], dict[str, Any]]:
     """What the built-in base class would give to pickle; tuples kept as such, so that texts stay the same."""
-    try:
-        base: Any = _builtin_base(type(exception))
-        _, args, *rest = base.__reduce__(exception)
-        attributes = rest[0] if rest and isinstance(rest[0], dict) else {}
-    except Exception:  # noqa: BLE001 - a C extension may refuse
-        args, attributes = exception.args, vars(exception)
+    args, attributes = state_of(exception)
     return [_kept(arg) for arg in args], {str(name): _kept(value) for name, value in attributes.items()}
 
 
@@ -109,7 +155,8 @@ def _can_travel(value: Any) -> bool:
     return True
 
 
-def _text_of(exception: BaseException) -> str:
+def text_of(exception: BaseException) -> str:
+    """What ``str()`` of it gives, shortened; never raises."""
     try:
         text = str(exception)
     except Exception as error:  # noqa: BLE001 - a user's __str__ may raise anything; the failure is recorded all the same
@@ -143,21 +190,17 @@ def _rebuilt(record: dict[str, Any]) -> Exception:
     attributes = record.get("attributes", {})
     if "members" in record:
         args = (record["message"], [_rebuilt(member) for member in record["members"]])
-    for call_init in (True, False):
-        try:
-            copy = _copied(kind, args, attributes, call_init=call_init)
-            if _text_of(copy) == text:
-                return copy
-        except Exception:  # noqa: BLE001 - a class may resist in any way
-            continue
-    return stand_in
+    copy = copy_of(kind, args, attributes, text=text)
+    return copy if isinstance(copy, Exception) else stand_in
 
 
-def _copied(kind: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any], *, call_init: bool) -> Exception:
+def _copied(
+    kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any], *, call_init: bool
+) -> BaseException:
     """A copy made by the built-in base class alone. Its ``__init__`` sets what C keeps (``errno`` and the like),
     unless the class never called it."""
     base: Any = _builtin_base(kind)
-    copy: Exception = base.__new__(kind, *args)
+    copy: BaseException = base.__new__(kind, *args)
     if call_init:
         base.__init__(copy, *args)
     else:

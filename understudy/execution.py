@@ -7,15 +7,24 @@ that ``each`` and ``progress`` work there too and record nothing.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dramatiq.middleware import Interrupt
+
 from .actors import Actor, declared
 from .errors import LeaseLost
 from .holds import Hold
+from .limits import Limits
 from .outcome import Outcome
 from .records import Records
+
+
+class Terminated(Interrupt):
+    """Raised in a body whose message was revoked with ``terminate=True``. A ``BaseException``, as Dramatiq's own
+    interrupts are, so that ``except Exception`` in the body does not take it for a failure of its work."""
 
 
 class Contributor(Protocol):
@@ -31,6 +40,9 @@ class Execution:
     Attributes:
       hold: the delivery: every write on the message's behalf checks it and carries its token.
       retries: how many retries came before this run.
+      args, kwargs: what the body was given (K03).
+      headers: what the sender put beside the arguments (K07).
+      parent_id, root_id: the message whose body sent this one, and the first of that line, this one if nobody sent it.
       items_scope: what remembered items belong to: the idempotency key if there is one, else the message.
       unheard: the claim was asked for, and the answer did not come.
       begun: it was let in by the guards.
@@ -38,6 +50,11 @@ class Execution:
       uses_items: the body remembers items, so that something of them lies on the server.
       lost: set by the heartbeat when the claim belongs to another delivery; the body stops at its next write.
       outer: what ``current()`` found before.
+      terminated: why the body is to end, once somebody has said so.
+      ender: ends the body where it runs: in its thread, or with its process. Set while there is something to be ended.
+      limits: its time limits; None when nobody keeps any.
+      began_at: when the body began, by the clock that measures.
+      overdue: raises what a time limit that is over would have raised; None where limits are not only measured.
     """
 
     message_id: str
@@ -47,6 +64,11 @@ class Execution:
     stopping: threading.Event
     hold: Hold
     retries: int = 0
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, Any] = field(default_factory=dict)
+    parent_id: str | None = None
+    root_id: str = ""
     items_scope: str = ""
     claim_key: str | None = None
     unheard: bool = False
@@ -55,6 +77,11 @@ class Execution:
     uses_items: bool = False
     lost: bool = False
     outer: Execution | None = None
+    terminated: str = ""
+    ender: Callable[[], None] | None = None
+    limits: Limits | None = None
+    began_at: float = 0.0
+    overdue: Callable[[], None] | None = None
     contributors: list[Contributor] = field(default_factory=list)
 
     @property
@@ -63,9 +90,24 @@ class Execution:
         return self.hold.token
 
     @property
+    def redelivered(self) -> bool:
+        """Whether an earlier delivery was held by a worker, or run in a process, that died (D05)."""
+        return self.hold.suspect
+
+    @property
     def track_started(self) -> bool:
         """Whether STARTED is shown."""
         return declared(self.actor).track_started
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds after which this body is ended (T16)."""
+        return None if self.limits is None else self.limits.hard
+
+    @property
+    def soft_time_limit(self) -> float | None:
+        """Seconds after which ``SoftTimeLimitExceeded`` is raised in this body, or None (T16)."""
+        return None if self.limits is None else self.limits.soft
 
     @property
     def last_attempt(self) -> bool:
@@ -73,12 +115,23 @@ class Execution:
         policy = declared(self.actor).retry
         return policy is None or not policy.allows(self.retries)
 
+    def terminate(self, reason: str) -> None:
+        """Let the body end: ``each`` stops at its next item. ``end_now`` does not wait for that."""
+        self.terminated = reason
+
+    def end_now(self) -> None:
+        """End the body where it runs, in the middle of whatever it does."""
+        if self.ender is not None:
+            self.ender()
+
     def confirm(self, held: bool = True) -> None:
         """Let the body go on only while the message and its claim are held here.
 
         Raises:
           LeaseLost: they are not.
         """
+        if self.overdue is not None:
+            self.overdue()
         if self.lost or not held:
             raise self.hold_lost()
 

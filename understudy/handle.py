@@ -8,10 +8,12 @@ from typing import Any
 from dramatiq import Message, MessageProxy
 
 from . import clock, exceptions
+from .bar import seconds_left
 from .durations import Duration, to_seconds
 from .errors import ResultTimeout
 from .execution import current
 from .records import Record, Records
+from .revocations import Revocations
 from .runtime import installed
 from .states import State
 
@@ -28,6 +30,11 @@ def handle(message: Message[Any] | MessageProxy | str) -> Handle:
     if not message_id:
         raise TypeError("a message id is a text that is not empty")
     return Handle(message_id, installed().records)
+
+
+def revoke(message: Message[Any] | MessageProxy | str, *, terminate: bool = False) -> State:
+    """Let nobody run a message any more. See ``Handle.revoke``."""
+    return handle(message).revoke(terminate=terminate)
 
 
 class Handle:
@@ -78,6 +85,19 @@ class Handle:
         return found
 
     @property
+    def rate(self) -> float | None:
+        """How much of what progress counts was done in a second lately. None while that is not known, and in any other
+        state than PROGRESS."""
+        return self.read().rate
+
+    @property
+    def eta(self) -> float | None:
+        """In how many seconds from the last report on the body will be done at ``rate``; None while that is not
+        known."""
+        record = self.read()
+        return seconds_left(record.value("info"), record.rate)
+
+    @property
     def traceback(self) -> str | None:
         """The traceback of the failure, as text."""
         return self.read().text("traceback")
@@ -104,6 +124,17 @@ class Handle:
         """The actor, once a worker has taken the message."""
         return self.read().text("actor")
 
+    @property
+    def children(self) -> list[Handle]:
+        """The messages that the body sent in its last run, at most the first thousand (S16)."""
+        return [Handle(id, self._records) for id in self.read().value("children") or ()]
+
+    @property
+    def parent(self) -> Handle | None:
+        """The message whose body sent this one, once this one has ended or is retried."""
+        id = self.read().text("parent")
+        return None if id is None else Handle(id, self._records)
+
     def exists(self) -> bool:
         """Whether anything is recorded under the id (S01)."""
         return bool(self.read().fields)
@@ -119,6 +150,22 @@ class Handle:
     def failed(self) -> bool:
         """Whether it ended in FAILURE. A revoked message did not fail (V01)."""
         return self.status is State.FAILURE
+
+    def revoke(self, *, terminate: bool = False) -> State:
+        """Let nobody run the message any more; returns its state afterwards.
+
+        One that waits, in a queue or for its time, is REVOKED at once (V01, V06); an id that is sent later is discarded
+        (V05). One whose body runs goes on to its end (V03), but has no further run; with ``terminate`` its body is
+        ended, in a process of its own at once, in a thread as soon as Python can be interrupted, with ``each`` at the
+        next item, and the message is REVOKED then (V02). One that has ended stays as it is (V04). Remembered for
+        seven days.
+
+        Raises:
+          ServerUnavailable: it may or may not have been revoked; doing it again does no harm.
+        """
+        storage = self._records.storage
+        ttl = installed().settings.result_ttl
+        return Revocations(storage).revoke(self.id, terminate=terminate, result_ttl=ttl)
 
     def forget(self) -> None:
         """Remove what is recorded; the id reads PENDING again (S10)."""

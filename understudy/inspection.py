@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import clock
+from .bar import seconds_left
 from .brokers.names import LEVELS, QueueKeys
 from .embedded import EmbeddedServer
 from .errors import ServerUnavailable
@@ -351,6 +352,8 @@ def describe(message_id: str, record: Record) -> dict[str, Any]:
         "worker": record.text("worker"),
         "attempts": attempts(record),
         "progress": record.value("info"),
+        "rate": record.rate,
+        "eta": seconds_left(record.value("info"), record.rate),
         "started_at": time("started_at"),
         "done_at": time("done_at"),
         "next_run": time("next_run"),

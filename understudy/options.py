@@ -14,15 +14,35 @@ import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
+from .deadlines import convert_expiry
 from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError
 
 Jitter = Literal["none", "full", "equal"]
 OnRunning = Literal["wait", "skip", "fail"]
 OnDoubt = Literal["repeat", "skip"]
+Until = Literal["done", "started"]
+Isolation = Literal["process", "thread"]
 ExceptionTypes = tuple[type[BaseException], ...]
+
+
+#: What a user of Dramatiq or Celery may write, and what it is called here.
+OTHER_NAMES = {
+    "max_retries": "retry=Retry(max_retries=...)",
+    "min_backoff": "retry=Retry(backoff=...)",
+    "max_backoff": "retry=Retry(maximum=...)",
+    "retry_when": "retry=Retry(on=..., never_on=...)",
+    "autoretry_for": "retry=Retry(on=...)",
+    "retry_backoff": "retry=Retry(backoff=...)",
+    "default_retry_delay": "retry=Retry(backoff=..., factor=1)",
+    "pool": "isolation=...",
+    "once": "unique=Unique(...)",
+    "store_results": "ignore_result=...",
+    "queue": "queue_name=...",
+    "name": "actor_name=...",
+}
 
 
 class _Missing:
@@ -60,7 +80,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 def check_message_options(options: dict[str, Any], *, where: str = "") -> None:
     """Check the values of those options of a message whose meaning is known here. ``where`` goes before the name in
-    errors. (Durations are checked where they are converted.)
+    errors. ``expires`` becomes what travels. (Other durations are checked where they are converted.)
 
     Raises:
       DeclarationError: names the option that is wrong. It is a ``TypeError``.
@@ -69,6 +89,16 @@ def check_message_options(options: dict[str, Any], *, where: str = "") -> None:
     if isinstance(priority, bool) or not isinstance(priority, int):
         raise DeclarationError(f"{where}priority is a whole number, not {priority!r}")
     choose(options.get("when", "now"), ("now", "committed"), field=f"{where}when")
+    headers = options.get("headers")
+    if headers is not None and not (isinstance(headers, dict) and all(isinstance(name, str) for name in headers)):
+        raise DeclarationError(f"{where}headers is a dict whose keys are texts, not {type(headers).__name__}")
+    convert_expiry(options, where=where)
+
+
+def check_key(key: object, *, field: str = "idempotency_key") -> None:
+    """Raise ``TypeError`` unless ``key`` can be a key of the kind ``field``."""
+    if not isinstance(key, str) or not key:
+        raise TypeError(f"{field} is a text that is not empty, not {key!r}")
 
 
 def message_millis(value: object, *, field: str, allow_zero: bool = False) -> int:
@@ -166,47 +196,29 @@ class Retry:
         return wait
 
 
-@dataclass(frozen=True)
-class Idempotency:
-    """At most one outcome per key within ``ttl``, and at most one live holder that runs the body (P3).
+class _Keyed:
+    """What has a key template over the actor's arguments."""
 
-    Args:
-      ttl: how long the outcome is remembered after it was committed; a timedelta or seconds.
-      key: a template over the actor's arguments (``"welcome:{user_id}"``); the message's id when None.
-        ``send_with_options(idempotency_key=...)`` overrides it. Keys of different actors never meet.
-      on_running: what a duplicate does while its twin runs: ``"wait"`` (it goes back to the queue and gets
-        the stored result later), ``"skip"`` (it is REVOKED) or ``"fail"`` (FAILURE).
-      on_doubt: when a process died while running the body, ``"repeat"`` runs it again and ``"skip"`` fails
-        the message as in doubt.
+    #: What the key is called in errors.
+    called: ClassVar[str]
+    key: str | None
 
-    Raises:
-      DeclarationError: names the field that is wrong.
-    """
-
-    ttl: Duration = timedelta(days=1)
-    _: KW_ONLY
-    key: str | None = None
-    on_running: OnRunning = "wait"
-    on_doubt: OnDoubt = "repeat"
-
-    def __post_init__(self) -> None:
-        to_seconds(self.ttl, field="Idempotency.ttl")
-        choose(self.on_running, ("wait", "skip", "fail"), field="Idempotency.on_running")
-        choose(self.on_doubt, ("repeat", "skip"), field="Idempotency.on_doubt")
+    def _check_key(self) -> None:
         if self.key is None:
             return
+        field = f"{type(self).__name__}.key"
         if not isinstance(self.key, str):
-            raise DeclarationError(f"Idempotency.key is a text, not {type(self.key).__name__}")
-        if not self.placeholders:
+            raise DeclarationError(f"{field} is a text, not {type(self.key).__name__}")
+        if not list(_placeholders(self.key, field=field)):
             raise DeclarationError(
-                f"Idempotency.key {self.key!r} names no argument, so every message would be a duplicate; "
+                f"{field} {self.key!r} names no argument, so every message would be a duplicate; "
                 "write for example 'welcome:{user_id}'"
             )
 
     @property
     def placeholders(self) -> frozenset[str]:
         """The argument names that the key template uses."""
-        return frozenset() if self.key is None else frozenset(_placeholders(self.key))
+        return frozenset() if self.key is None else frozenset(_placeholders(self.key, field="key"))
 
     def render(self, arguments: Mapping[str, Any]) -> str:
         """The key of a message with these ``arguments`` (name -> value). Needs a ``key``.
@@ -218,15 +230,15 @@ class Idempotency:
             key = (self.key or "").format_map(arguments)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             text = f"{type(error).__name__}: {error}"
-            raise ValueError(f"idempotency key {self.key!r} does not fit the arguments: {text}") from error
+            raise ValueError(f"{self.called} {self.key!r} does not fit the arguments: {text}") from error
         if not key:
-            raise ValueError(f"idempotency key {self.key!r} is empty for these arguments")
+            raise ValueError(f"{self.called} {self.key!r} is empty for these arguments")
         return key
 
 
-def _placeholders(template: str) -> Iterable[str]:
+def _placeholders(template: str, *, field: str) -> Iterable[str]:
     """The names that ``template`` begins its placeholders with; whatever it may not hold is refused."""
-    what = f"Idempotency.key {template!r}"
+    what = f"{field} {template!r}"
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -246,12 +258,81 @@ def _placeholders(template: str) -> Iterable[str]:
 
 
 @dataclass(frozen=True)
+class Idempotency(_Keyed):
+    """At most one outcome per key within ``ttl``, and at most one live holder that runs the body (P3).
+
+    Args:
+      ttl: how long the outcome is remembered after it was committed; a timedelta or seconds.
+      key: a template over the actor's arguments (``"welcome:{user_id}"``); the message's id when None.
+        ``send_with_options(idempotency_key=...)`` overrides it. Keys of different actors never meet.
+      on_running: what a duplicate does while its twin runs: ``"wait"`` (it goes back to the queue and gets
+        the stored result later), ``"skip"`` (it is REVOKED) or ``"fail"`` (FAILURE).
+      on_doubt: when a process died while running the body, ``"repeat"`` runs it again and ``"skip"`` fails
+        the message as in doubt.
+
+    Raises:
+      DeclarationError: names the field that is wrong.
+    """
+
+    called: ClassVar[str] = "idempotency key"
+    ttl: Duration = timedelta(days=1)
+    _: KW_ONLY
+    key: str | None = None
+    on_running: OnRunning = "wait"
+    on_doubt: OnDoubt = "repeat"
+
+    def __post_init__(self) -> None:
+        to_seconds(self.ttl, field="Idempotency.ttl")
+        choose(self.on_running, ("wait", "skip", "fail"), field="Idempotency.on_running")
+        choose(self.on_doubt, ("repeat", "skip"), field="Idempotency.on_doubt")
+        self._check_key()
+
+
+@dataclass(frozen=True)
+class Unique(_Keyed):
+    """At most one message per key stands: a second one is refused where it is sent, with ``AlreadyEnqueued``.
+
+    It says nothing of how often a message runs: that is what ``Idempotency`` is for.
+
+    Args:
+      key: a template over the actor's arguments (``"report:{user_id}"``); all of them when None.
+        ``send_with_options(unique_key=...)`` overrides it. Keys of different actors never meet.
+      until: a message stands until it is ``"done"`` (SUCCESS, FAILURE, REVOKED, a dead letter), through retries,
+        hand-backs and deaths of workers; or until its body has ``"started"`` for the first time.
+      ttl: it stands no longer than this, counted from when it may run; a timedelta or seconds; a day when None. So one
+        that vanished with its server does not stand for ever.
+
+    Raises:
+      DeclarationError: names the field that is wrong.
+    """
+
+    called: ClassVar[str] = "unique key"
+    key: str | None = None
+    _: KW_ONLY
+    until: Until = "done"
+    ttl: Duration | None = None
+
+    def __post_init__(self) -> None:
+        choose(self.until, ("done", "started"), field="Unique.until")
+        to_seconds(self.longest, field="Unique.ttl")
+        self._check_key()
+
+    @property
+    def longest(self) -> Duration:
+        """``ttl``, or what it is when nobody says it."""
+        return timedelta(days=1) if self.ttl is None else self.ttl
+
+
+@dataclass(frozen=True)
 class ActorOptions:
     """All that an actor declares, after checking. ``time_limit`` and the like are in seconds."""
 
     retry: Retry | None = None
     idempotency: Idempotency | None = None
+    unique: Unique | None = None
     time_limit: float | None = None
+    soft_time_limit: float | None = None
+    isolation: Isolation | None = None
     result_ttl: float | None = None
     expected_duration: float | None = None
     track_started: bool = True

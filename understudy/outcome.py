@@ -39,10 +39,11 @@ class Outcome:
       delay: when it comes back, for RETRY and HAND_BACK.
       state: the state to record, or None to leave it.
       fields: further fields of the record, already encoded; an empty value removes the field.
-      marks: item key -> mark; an empty mark forgets the item's intent.
+      marks: item key -> mark; an empty mark forgets the item's intent, "?" does so unless the item was in doubt before.
       claim: what becomes of the idempotency claim, with its ``claim_ttl`` and ``claim_result``.
       follow_ups: messages (with their delay) that exist only if this outcome is committed.
       reason: why, for the log.
+      poison: it becomes a dead letter because processes died at it.
     """
 
     disposition: Disposition | None = None
@@ -55,6 +56,7 @@ class Outcome:
     claim_result: bytes = b""
     follow_ups: list[tuple[Message[Any], float | None]] = field(default_factory=list)
     reason: str = ""
+    poison: bool = False
 
     @property
     def records_anything(self) -> bool:

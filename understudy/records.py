@@ -2,12 +2,14 @@
 
 Fields of a record: ``v`` schema version, ``state``, ``actor``, ``queue``, ``worker``, ``by`` (the delivery
 token), ``started_at`` ``done_at`` ``expires_at``
-``next_run`` (milliseconds), ``retries``, ``info`` (progress), ``result``, ``exception``, ``traceback``.
+``next_run`` (milliseconds), ``retries``, ``info`` (progress), ``rate`` (how much of it in a second), ``result``,
+``exception``, ``traceback``, ``claim`` (the idempotency key that is kept for its retry), ``parent`` and ``children``
+(ids).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from .durations import to_millis
 from .errors import DecodeError
 from .holds import GROUP, Hold
 from .states import State
-from .storage.client import Storage
+from .storage.client import Storage, Value
 
 #: Seconds for which a claim is believed that is held in another queue, where this delivery cannot look.
 BELIEVED = 3600.0
@@ -44,12 +46,18 @@ class Record:
         data = self.fields.get(name)
         return None if not data else serialization.loads(data)
 
+    @property
+    def rate(self) -> float | None:
+        """How much of what progress counts is done in a second, while the body tells it."""
+        value = self.fields.get("rate")
+        return None if value is None or self.state is not State.PROGRESS else float(value)
+
 
 @dataclass(frozen=True)
 class Claim:
     """The answer to a claim of an idempotency key. ``wait``: seconds that it is kept for a retry of its owner."""
 
-    verdict: Literal["run", "takeover", "done", "finished", "busy"]
+    verdict: Literal["run", "takeover", "done", "finished", "busy", "lost"]
     owner: str = ""
     result: bytes = b""
     wait: float | None = None
@@ -81,48 +89,63 @@ class Records:
             return Claim("busy", owner.decode(), wait=None if wait < 0 else wait / 1000)
         return Claim(name, owner.decode())
 
-    def progress(self, message_id: str, hold: Hold, *, info: bytes, actor: str) -> bool:
-        """Write progress; False when this delivery does not hold the message any more."""
+    def claim_ahead(self, wanted: Sequence[tuple[str, Hold, str]]) -> list[bool]:
+        """Ask for keys that nobody has used yet, each for a delivery (key, hold, message id): which are claimed."""
+        keys = self.storage.keys
+        names = [keys.clock]
+        args: list[Value] = [to_millis(BELIEVED), GROUP]
+        for key, hold, message_id in wanted:
+            names += (keys.claim(key), keys.claimed_items(key), keys.state(message_id), hold.stream)
+            args += (hold.token, hold.entry, message_id)
+        return [letter == ord("r") for letter in self.storage.run("claims", names, args)]
+
+    def progress(self, message_id: str, hold: Hold, *, info: bytes, actor: str, rate: float | None = None) -> bool:
+        """Write progress, and how much of it is done in a second; False when this delivery does not hold the message
+        any more."""
         keys = self.storage.keys
         queue = hold.token.partition("/")[0]
         return bool(
             self.storage.run(
                 "progress",
                 [keys.clock, hold.stream, keys.state(message_id)],
-                [GROUP, hold.entry, hold.token, info, keys.channel(message_id), actor, queue],
+                [
+                    *(GROUP, hold.entry, hold.token, info, keys.channel(message_id), actor, queue),
+                    "" if rate is None else f"{rate:.6g}",
+                ],
             )
         )
 
-    def item(self, scope: str, hold: Hold, *, close: str, mark: str, opens: str, on_doubt: str) -> tuple[str, str]:
-        """Close one item and open the next (see ``item.lua``): the verdict, and the mark if it is closed."""
+    def items(
+        self, scope: str, hold: Hold, *, close: Mapping[str, str], opens: Sequence[str], on_doubt: str
+    ) -> list[tuple[str, str]] | None:
+        """Close items with their marks and open the next ones (see ``item.lua``): for each of ``opens`` the verdict,
+        and the mark if it is closed. None when this delivery does not hold the message any more."""
+        pairs = [part for pair in close.items() for part in pair]
         reply = self.storage.run(
             "item",
             [hold.stream, self.storage.keys.items(scope)],
-            [GROUP, hold.entry, hold.token, close, mark, opens, on_doubt],
+            [GROUP, hold.entry, hold.token, on_doubt, len(close), *pairs, *opens],
         )
-        verdict, *rest = (part.decode() for part in reply)
-        return verdict, rest[0] if rest else ""
+        held, *rest = (part.decode() for part in reply)
+        return list(zip(rest[::2], rest[1::2], strict=True)) if held == "held" else None
 
-    def marks(self, scope: str, items: list[str]) -> list[str]:
+    def marks(self, scope: str, items: Sequence[str]) -> list[str]:
         """The marks of ``items`` in turn, empty where there is none. One round trip; pass a bounded list."""
         raw: list[bytes | None] = self.storage.call("HMGET", self.storage.keys.items(scope), *items)
         return ["" if mark is None else mark.decode() for mark in raw]
 
-    def item_count(self, scope: str, prefix: str) -> int:
-        """How many items under ``prefix`` are done; those that failed or are in doubt do not count."""
-        key, start = self.storage.keys.items(scope), prefix.encode()
-        cursor, done = 0, set[bytes]()
+    def marks_under(self, scope: str, prefix: str, *, start: str, most: int) -> dict[str, str]:
+        """At most so many marks that begin with ``start``, of items that begin with ``prefix``, without it."""
+        key, found, cursor = self.storage.keys.items(scope), dict[str, str](), 0
         while True:
             cursor, flat = self.storage.call("HSCAN", key, cursor, "COUNT", 1_000)
             if isinstance(flat, dict):
                 flat = [part for pair in flat.items() for part in pair]
-            done.update(
-                name
-                for name, mark in zip(flat[::2], flat[1::2], strict=True)
-                if mark == b"1" and name.startswith(start)
-            )
-            if int(cursor) == 0:
-                return len(done)
+            for name, mark in zip(flat[::2], flat[1::2], strict=True):
+                if mark.startswith(start.encode()) and name.startswith(prefix.encode()) and len(found) < most:
+                    found[name.decode().removeprefix(prefix)] = mark.decode()
+            if int(cursor) == 0 or len(found) >= most:
+                return found
 
     def read(self, message_id: str) -> Record:
         """The record of a message; PENDING when there is none, or its time is over (S01, S09)."""

@@ -76,4 +76,4 @@ def build_storage(settings: Settings, *, blocking: bool = False) -> Storage:
     url = settings.server_url
     embedded = EmbeddedServer(settings.data_dir / "server") if url is None else None
     options = {"socket_timeout": BLOCKING_TIMEOUT, "retry": NEVER} if blocking else {}
-    return Storage(connect(url, embedded=embedded, **options), namespace=settings.namespace)
+    return Storage(connect(url, embedded=embedded, **options), namespace=settings.namespace, reads=blocking)

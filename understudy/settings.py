@@ -81,6 +81,22 @@ def _check_modules(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _per_queue(value: object) -> object:
+    """``"4"`` is for every queue, ``"email=0,4"`` says otherwise for one. As pairs; the name of all others is empty."""
+    if not isinstance(value, str):
+        return value
+    found: dict[str, int] = {}
+    for part in filter(None, (piece.strip() for piece in value.split(","))):
+        name, _, number = part.rpartition("=")
+        name, number = name.strip(), number.strip()
+        if not number.isdecimal():
+            raise ValueError(f"holds {part!r}, which is neither a whole number nor queue=number")
+        if name in found:
+            raise ValueError(f"names the queue {name!r} twice" if name else "holds two numbers for all queues")
+        found[name] = int(number)
+    return tuple(found.items())
+
+
 def _absolute(value: Path) -> Path:
     return Path(os.path.abspath(value.expanduser()))
 
@@ -141,6 +157,15 @@ class Settings(EnvSettings):
     ] = 128 * MIB
     processes: Annotated[int, Field(ge=1, le=1024, description="Processes of a worker.")] = 2
     threads: Annotated[int, Field(ge=1, le=1024, description="Threads of each worker process.")] = 8
+    prefetch: Annotated[
+        tuple[tuple[str, int], ...],
+        BeforeValidator(_per_queue),
+        Env(expects="a whole number, or numbers by queue: email=0,export=2,8"),
+        Field(
+            description="Messages of a queue that a worker process holds beyond those that its threads work on. "
+            "Not set: as many as it works off in a twentieth of a second, and twice its threads at least."
+        ),
+    ] = ()
     shutdown_timeout: Annotated[
         Seconds, Field(ge=0, le=DAY, description="How long running work may go on after SIGTERM.")
     ] = 30.0
@@ -173,6 +198,31 @@ class Settings(EnvSettings):
     default_time_limit: Annotated[
         Seconds, Field(ge=0.1, le=30 * DAY, description="Time limit of an actor that names none.")
     ] = 600.0
+    default_soft_time_limit: Annotated[
+        Seconds | None,
+        Field(ge=0.1, le=30 * DAY, description="Soft time limit of an actor that names none. Not set: none."),
+    ] = None
+    isolation: Annotated[
+        Literal["process", "thread", "simulated"],
+        BeforeValidator(_lower),
+        Field(
+            description="Where bodies with a time limit run: in a process of their own, or in the worker's thread, "
+            "where limits are best effort (thread) or are only measured (simulated: for tests)."
+        ),
+    ] = "process"
+    child_max_messages: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="A process that runs bodies is replaced after so many, or up to a tenth less. Not set: never.",
+        ),
+    ] = None
+
+    def prefetch_of(self, queue_name: str) -> int | None:
+        """How many messages of a queue a worker process holds beyond those that its threads work on; None if nobody
+        has said."""
+        found = dict(self.prefetch)
+        return found.get(queue_name, found.get(""))
 
     @property
     def is_stub(self) -> bool:

@@ -14,7 +14,22 @@ from packaging.version import Version
 
 from tests.house.project import ROOT, project_files, write
 
-TARGETS = {"help", "install", "demo", "up", "test", "lint", "check", "matrix", "chaos", "bench", "lock", "clean"}
+TARGETS = {
+    "help",
+    "install",
+    "demo",
+    "up",
+    "test",
+    "lint",
+    "check",
+    "matrix",
+    "conformance",
+    "conformance-celery",
+    "chaos",
+    "bench",
+    "lock",
+    "clean",
+}
 
 
 # -- the Makefile --------------------------------------------------------------------------------------------
@@ -28,12 +43,12 @@ def make(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def targets_without_help(makefile: str) -> list[str]:
     phony = set(" ".join(re.findall(r"^\.PHONY:(.*)$", makefile, re.MULTILINE)).split())
-    return sorted(phony - set(re.findall(r"^(\w+):.*## \S", makefile, re.MULTILINE)))
+    return sorted(phony - set(re.findall(r"^([\w-]+):.*## \S", makefile, re.MULTILINE)))
 
 
 def test_make_alone_lists_every_target_with_its_help() -> None:
     output = make(ROOT).stdout
-    listed = dict(re.findall(r"^ +make (\w+) +(\S.*)$", output, re.MULTILINE))
+    listed = dict(re.findall(r"^ +make ([\w-]+) +(\S.*)$", output, re.MULTILINE))
     assert set(listed) >= TARGETS
     assert targets_without_help((ROOT / "Makefile").read_text()) == []
 

@@ -47,7 +47,7 @@ def test_the_claim_of_a_long_body_is_not_taken_over(
 
 
 def test_throttled_progress_is_written(broker: RedisBroker, drain: Drain) -> None:
-    broker.settings = broker.settings.model_copy(update={"progress_interval": 3_600.0})
+    broker.settings = broker.settings.model_copy(update={"progress_interval": 60.0})
 
     @actor
     def body() -> None:
@@ -65,7 +65,7 @@ def test_throttled_progress_is_written(broker: RedisBroker, drain: Drain) -> Non
 def test_an_outage_is_logged_and_the_next_round_tries_again(
     broker: RedisBroker, drain: Drain, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker.settings = broker.settings.model_copy(update={"progress_interval": 3_600.0})
+    broker.settings = broker.settings.model_copy(update={"progress_interval": 60.0})
 
     @actor
     def body() -> None:
@@ -86,7 +86,7 @@ def test_an_outage_is_logged_and_the_next_round_tries_again(
 def test_a_message_that_was_taken_away_stops_the_body_at_its_next_write(
     broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, idempotency: Idempotency | None
 ) -> None:
-    broker.settings = broker.settings.model_copy(update={"progress_interval": 3_600.0})
+    broker.settings = broker.settings.model_copy(update={"progress_interval": 60.0})
     caught: list[LeaseLost] = []
 
     @actor(idempotency=idempotency)
@@ -98,7 +98,7 @@ def test_a_message_that_was_taken_away_stops_the_body_at_its_next_write(
         take_away(broker)
         of(broker).run_once(broker)
         try:
-            freezer.tick(3_600)
+            freezer.tick(60)
             progress.update(3)
         except LeaseLost as error:
             caught.append(error)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import dramatiq
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.understudy.brokers.helpers import take_away
 from understudy import Idempotency, Retry, actor, clock, each, handle
 from understudy.brokers.redis import RedisBroker
 from understudy.durations import to_millis
@@ -323,3 +325,28 @@ def test_what_is_in_doubt_stays_so_when_the_answer_to_the_claim_is_cut_off(
     drain()
     assert isinstance(handle(message).result, InDoubt)
     assert ran == [1]
+
+
+def test_a_message_that_was_taken_away_claims_nothing(broker: RedisBroker, drain: Drain) -> None:
+    ran: list[bool] = []
+    claimed: list[int] = []
+
+    class Thief(dramatiq.Middleware):
+        def before_process_message(self, broker: Any, message: Any) -> None:
+            if not claimed:
+                take_away(broker)
+
+        def after_process_message(self, broker: Any, message: Any, **ended: Any) -> None:
+            claimed.append(broker.storage.call("EXISTS", broker.storage.keys.claim("body:k")))
+
+    broker.add_middleware(Thief(), before=type(broker.middleware[0]))
+
+    @actor(idempotency=Idempotency())
+    def body() -> None:
+        ran.append(True)
+
+    message = body.send_with_options(idempotency_key="k")
+    drain()
+    assert ran == [True]
+    assert claimed == [0, 1]
+    assert handle(message).successful()

@@ -9,14 +9,18 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
     assert names == [
         "Lifecycle",
         "Executions",
+        "Lineage",
         "Idempotency",
+        "Revocation",
+        "Expiry",
         "States",
         "Progress",
         "Heartbeats",
-        "TimeLimit",
+        "TimeLimits",
         "Results",
         "Pipelines",
         "Retries",
+        "Termination",
     ]
     picture = module.__doc__ or ""
     for name in names:

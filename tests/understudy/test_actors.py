@@ -8,16 +8,14 @@ import sys
 import textwrap
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dramatiq
 import pytest
-from dramatiq.brokers.stub import StubBroker as ForeignBroker
 
 from understudy import Idempotency, Retry, actor
-from understudy.actors import Actor, declared, installed_broker, registered_actor
+from understudy.actors import Actor, declared, installed_broker, registered_actor, run_by
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import DeclarationError, SerializationError, UnknownActor
 from understudy.handle import handle
@@ -37,83 +35,6 @@ def greeting() -> Callable[..., str]:
 
 
 # -- declarations ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ({"retires": Retry()}, "unknown option 'retires'; did you mean 'retry'?"),
-        ({"idempotent": Idempotency()}, "unknown option 'idempotent'; did you mean 'idempotency'?"),
-        ({"max_retries": 3}, r"unknown option 'max_retries'; did you mean retry=Retry\(max_retries=...\)\?"),
-        ({"autoretry_for": (OSError,)}, r"did you mean retry=Retry\(on=...\)\?"),
-        ({"queue": "email"}, "did you mean queue_name=...?"),
-        ({"name": "email"}, "did you mean actor_name=...?"),
-        ({"zzz": 1}, "unknown option 'zzz'$"),
-        ({"queue_name": "1st"}, "queue_name '1st' must begin with a letter"),
-        ({"queue_name": 5}, "queue_name 5 must"),
-        ({"actor_name": ""}, "needs a name"),
-        ({"actor_name": 5}, "needs a name"),
-        ({"retry": 3}, "retry takes a Retry or None, not 3; write Retry"),
-        ({"retry": Retry}, r"call it: Retry\(\)"),
-        ({"idempotency": True}, "idempotency takes a Idempotency or None"),
-        ({"time_limit": "5 m"}, "time_limit is a timedelta or a number of seconds"),
-        ({"time_limit": 0}, "time_limit must be more than zero"),
-        ({"result_ttl": -1}, "result_ttl must be more than zero"),
-        ({"expected_duration": True}, "expected_duration is a timedelta or a number"),
-        ({"track_started": "yes"}, "track_started is True or False, not 'yes'"),
-        ({"ignore_result": None}, "ignore_result is True or False"),
-        ({"pure": 1}, "pure is True or False"),
-        ({"priority": "high"}, "priority is a whole number"),
-        ({"priority": True}, "priority is a whole number"),
-        ({"pure": True, "idempotency": Idempotency()}, "keep one of them"),
-        ({"time_limit": 1, "expected_duration": timedelta(seconds=2)}, "would always be stopped"),
-        ({"idempotency": Idempotency(key="{nane}")}, "names 'nane', which is not an argument.*did you mean 'name'"),
-    ],
-)
-def test_a_wrong_declaration_fails_at_import(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(DeclarationError, match=told):
-        actor(**options)(greeting())
-
-
-def test_two_actors_of_one_name_are_told_apart_at_import() -> None:
-    actor(greeting())
-    with pytest.raises(DeclarationError, match=r"another actor has this name already \(.*greet.* of tests"):
-        actor(greeting())
-
-
-async def coroutine() -> None: ...
-def generator() -> Any:
-    yield 1
-
-
-async def stream() -> Any:
-    yield 1
-
-
-@pytest.mark.parametrize("body", [coroutine, generator, stream])
-def test_a_body_that_would_never_run_is_refused(body: Callable[..., Any]) -> None:
-    with pytest.raises(DeclarationError, match="write a"):
-        actor(body)
-
-
-@pytest.mark.parametrize("wrong", ["email", 5])
-def test_a_decorator_with_a_name_in_place_of_a_function_says_how_to_write_it(wrong: Any) -> None:
-    with pytest.raises(DeclarationError, match="actor_name"):
-        actor(wrong)
-
-
-def test_what_has_no_name_needs_one() -> None:
-    with pytest.raises(DeclarationError, match="needs a name"):
-        actor(partial(greeting(), times=2))
-    assert actor(actor_name="cube", broker=ForeignBroker(middleware=[]))(partial(pow, exp=3))(2) == 8
-
-
-def test_a_guard_that_no_middleware_keeps_is_refused() -> None:
-    foreign = ForeignBroker(middleware=[])
-    told = "no middleware of the installed broker knows 'idempotency'.*from understudy_middleware.stack import stack"
-    with pytest.raises(DeclarationError, match=told):
-        actor(broker=foreign, idempotency=Idempotency())(greeting())
-    assert actor(broker=foreign)(greeting())("Ada") == "hello Ada "
 
 
 def test_without_an_installed_broker_nothing_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,3 +244,46 @@ def test_the_types_of_an_actor_are_those_of_its_function(tmp_path: Path) -> None
 
 def test_every_actor_has_a_class_that_carries_its_declaration() -> None:
     assert isinstance(actor(greeting()), Actor)
+
+
+# -- limits and isolation --------------------------------------------------------------------------------------
+
+
+def test_t11_limits_of_a_message_are_checked_together_with_those_of_its_actor(enqueued: Enqueued) -> None:
+    limited = actor(time_limit=10, soft_time_limit=5)(greeting())
+    limited.send_with_options(args=("Ada",), time_limit=timedelta(seconds=7), soft_time_limit=6_000)
+    (sent,) = enqueued.messages(limited)
+    assert (sent.options["time_limit"], sent.options["soft_time_limit"]) == (7_000, 6_000)
+    too_low: dict[str, Any] = {"time_limit": 4_000}
+    too_high: dict[str, Any] = {"soft_time_limit": 11_000}
+    for wrong in (too_low, too_high):
+        with pytest.raises(DeclarationError, match=r"greet: soft_time_limit \(.* s\) is above time_limit"):
+            limited.send_with_options(args=("Ada",), **wrong)
+    with pytest.raises(TypeError, match="isolation belongs to the actor's declaration"):
+        limited.send_with_options(args=("Ada",), isolation="thread")
+
+
+class Recorder:
+    """Notes what it was asked to run."""
+
+    def __init__(self, actor: Actor[..., Any]) -> None:
+        self.actor = actor
+        self.ran: list[object] = []
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        self.ran.append((args, kwargs))
+        return "by the runner"
+
+
+def test_a_runner_runs_the_next_body_of_its_actor_and_no_other() -> None:
+    first = actor(greeting())
+    second = actor(actor_name="second")(greeting())
+    runner = Recorder(first)
+    run_by(runner)
+    assert second("Ada") == "hello Ada "
+    assert first("Ada", times=2) == "by the runner"
+    assert first("Ada") == "hello Ada "
+    assert runner.ran == [(("Ada",), {"times": 2})]
+    run_by(runner)
+    run_by(None)
+    assert first("Ada") == "hello Ada "

@@ -308,7 +308,7 @@ def test_a_poison_starts_without_deaths(broker: RedisBroker, drain: Drain, freez
     # Two workers have died at it; the third one runs it alone and dies, too.
     entry = broker.storage.call("XADD", stream, "*", "m", message.encode(), "d", 2, "w", "second")
     broker.storage.call("XREADGROUP", "GROUP", GROUP, "third", "STREAMS", stream, ">")
-    broker.storage.call("HSET", broker.storage.keys.started("third"), entry, "alone")
+    broker.storage.call("HSET", broker.storage.keys.started("third"), f"{stream} {entry.decode()}", "alone")
     drain()
     freezer.tick(10)
     drain()

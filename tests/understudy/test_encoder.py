@@ -46,3 +46,14 @@ def test_it_is_dramatiqs_encoder_once_a_broker_is_installed() -> None:
 def test_a_bare_result_travels_too() -> None:
     encoder = MessageEncoder()
     assert encoder.decode(encoder.encode(42)) == 42
+
+
+@pytest.mark.parametrize("value", [set(), "\ud800", object()])
+def test_what_cannot_travel_is_refused_also_when_it_is_empty_or_short(value: object) -> None:
+    with pytest.raises(SerializationError):
+        MessageEncoder().encode({"it": value})
+
+
+@pytest.mark.parametrize("value", [2**70, {}, "", "ü", {"a": {}}, 0, None])
+def test_a_dict_of_anything_comes_back(value: object) -> None:
+    assert MessageEncoder().decode(MessageEncoder().encode({"it": value}))["it"] == value

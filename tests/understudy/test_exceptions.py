@@ -4,6 +4,7 @@ import json
 import smtplib
 import subprocess
 import sys
+import traceback
 from typing import Any
 
 import pydantic
@@ -14,7 +15,14 @@ from hypothesis import strategies as st
 
 from understudy import errors, serialization
 from understudy.errors import DecodeError, RemoteError
-from understudy.exceptions import MAX_DETAILS, MAX_TEXT, MAX_TRACEBACK, decode_exception, encode_exception
+from understudy.exceptions import (
+    MAX_DETAILS,
+    MAX_TEXT,
+    MAX_TRACEBACK,
+    decode_exception,
+    encode_exception,
+    remember_traceback,
+)
 from understudy.exceptions import format_traceback as traceback_of
 
 
@@ -289,3 +297,14 @@ def test_an_exception_of_the_standard_library_is_rebuilt_by_a_reader_that_has_no
     rebuilt = decode_exception(data)
     assert type(rebuilt).__name__ == "SMTPDataError"
     assert rebuilt.smtp_code == 451  # type: ignore[attr-defined]  # of a class that was imported anew
+
+
+def test_a_traceback_from_another_process_takes_the_place_of_our_own() -> None:
+    error = ValueError("top")
+    error.__cause__ = KeyError("cause")
+    remember_traceback(error, "what was there")
+    assert traceback_of(error) == "what was there"
+    assert error.__cause__ is not None, "causes are kept"
+    logged = "".join(traceback.format_exception(error))
+    assert "what was there" in logged
+    assert "ValueError: top" in logged

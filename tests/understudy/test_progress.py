@@ -7,10 +7,12 @@ from collections.abc import Callable
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import actor, handle, progress
+from understudy import Retry, actor, each, handle, progress
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import LeaseLost, SerializationError
+from understudy.execution import current
+from understudy.progress import Reporter
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
 
@@ -125,3 +127,177 @@ def test_a_body_whose_message_was_given_to_another_worker_is_stopped(
     step_worker.drain()
     assert len(told) == 2
     assert (handle(message).get(), handle(message).progress) == ("second", None)
+
+
+def test_the_last_value_may_come_from_elsewhere(broker: SettlingBroker, drain: Drain) -> None:
+    broker.settings = broker.settings.model_copy(update={"progress_interval": 3_600.0})
+    notes = [b'{"current":5}']
+
+    @actor
+    def body() -> None:
+        progress.update(1)
+        reporter = Reporter.of(current())
+        assert reporter is not None
+        reporter.attach(lambda: notes.pop() if notes else None)
+        reporter.flush()
+        assert handle(message).progress == {"current": 5}
+        notes.append(b'{"current":6}')
+        reporter.detach()
+        reporter.flush()
+        notes.append(b'{"current":7}')
+        reporter.flush()
+
+    message = body.send()
+    drain()
+    assert handle(message).progress == {"current": 6}
+
+
+# -- the bar ---------------------------------------------------------------------------------------------------
+
+
+def test_advancing_counts_up_from_what_was_said(broker: SettlingBroker, drain: Drain) -> None:
+    seen: list[object] = []
+
+    @actor
+    def body() -> None:
+        for n in (1, 1, 3):
+            progress.advance(n)
+            seen.append(handle(message).progress)
+        progress.update(2, 10, step="mail")
+        progress.advance()
+        seen.append(handle(message).progress)
+
+    message = body.send()
+    drain()
+    assert seen == [{"current": 1}, {"current": 2}, {"current": 5}, {"current": 3, "total": 10, "step": "mail"}]
+
+
+def test_an_attempt_continues_the_bar(broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory) -> None:
+    seen: list[object] = []
+
+    @actor(retry=Retry(2, backoff=1, jitter="none"))
+    def body() -> None:
+        attempt = len(seen)
+        if attempt == 0:
+            progress.update(0, 6)
+        seen.append(handle(message).progress)
+        for _ in range(2):
+            progress.advance()
+        if attempt < 2:
+            raise ValueError
+
+    message = body.send()
+    for shown in (2, 4, 6):
+        drain()
+        assert handle(message).progress == {"current": shown, "total": 6}, "it is shown between attempts, too"
+        freezer.tick(10)
+    assert seen == [{"current": 0, "total": 6}, {"current": 2, "total": 6}, {"current": 4, "total": 6}]
+    assert handle(message).status == "SUCCESS"
+
+
+def test_an_attempt_that_says_so_begins_anew(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    @actor(retry=Retry(1, backoff=1))
+    def body() -> None:
+        first = not handle(message).retries
+        progress.update(2 if first else 1, 6)
+        progress.advance()
+        if first:
+            raise ValueError
+
+    message = body.send()
+    drain()
+    freezer.tick(5)
+    drain()
+    assert handle(message).progress == {"current": 2, "total": 6}
+
+
+def test_what_an_earlier_message_of_the_same_id_came_to_is_not_continued(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    @actor
+    def body() -> None:
+        progress.advance()
+
+    for _ in range(2):
+        message = body.send_with_options(message_id="m")
+        drain()
+    assert handle(message).progress == {"current": 1}
+
+
+def test_within_an_execution_the_bar_does_not_go_back(broker: SettlingBroker, drain: Drain) -> None:
+    seen: list[object] = []
+
+    @actor
+    def body() -> None:
+        for current_item, total in [(3, 9), (2, 9), (4, 9), (1, 5), (0, 5), (1, 5)]:
+            progress.update(current_item, total)
+            seen.append((handle(message).progress or {})["current"])
+
+    message = body.send()
+    drain()
+    assert seen == [3, 3, 4, 1, 0, 1]
+
+
+def test_a_second_loop_has_a_bar_of_its_own(broker: SettlingBroker, drain: Drain) -> None:
+    seen: list[object] = []
+
+    @actor
+    def body() -> None:
+        for name in ("first", "second"):
+            for _ in each(range(3), key=str, name=name):
+                seen.append((handle(message).progress or {}).get("current"))
+
+    message = body.send()
+    drain()
+    assert seen == [None, 1, 2, 3, 1, 2]
+
+
+def test_advancing_backwards_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"update\(0\)"):
+        progress.advance(-1)
+    progress.advance(1)  # outside of a worker nothing happens
+
+
+def test_rate_and_time_left_are_computed_for_readers(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    seen: list[object] = []
+
+    @actor(retry=Retry(1, backoff=1))
+    def body() -> None:
+        for n in range(3):
+            progress.update(n * 10, 100)
+            seen.append((handle(message).rate, handle(message).eta))
+            freezer.tick(2)
+        raise ValueError
+
+    message = body.send()
+    assert (handle(message).rate, handle(message).eta) == (None, None)
+    drain()
+    assert seen == [(None, None), (5.0, 18.0), (5.0, 16.0)]
+    assert (handle(message).status, handle(message).rate, handle(message).eta) == ("RETRY", None, None)
+    freezer.tick(5)
+    drain()
+    assert seen[3:] == seen[:3], "another execution is measured by itself"
+
+
+def test_a_thousand_items_of_a_millisecond_cost_a_handful_of_round_trips(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults
+) -> None:
+    """With the default interval, ten a second: at half a millisecond each they are 0.5 % of the work."""
+    interval = type(broker.settings).model_fields["progress_interval"].default
+    broker.settings = broker.settings.model_copy(update={"progress_interval": interval})
+
+    @actor
+    def body() -> None:
+        for _ in range(1_000):
+            freezer.tick(0.001)
+            progress.advance()
+
+    message = body.send()
+    drain()
+    assert faults.exchanges.count("progress") <= 12
+    assert faults.exchanges.count("read") <= 1
+    assert handle(message).progress == {"current": 1_000}

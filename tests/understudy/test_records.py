@@ -71,16 +71,26 @@ def test_progress_is_refused_to_who_does_not_hold_the_message(records: Records, 
     assert (record.text("actor"), record.text("queue"), record.text("by")) == ("a", "q", hold.token)
 
 
-def test_items_are_looked_up_and_counted(records: Records, bench: Bench) -> None:
+def test_items_are_closed_opened_and_looked_up(records: Records, bench: Bench) -> None:
     hold = bench.take()
-    for close, opens in (("", "ada"), ("ada", "bob")):
-        assert records.item("m", hold, close=close, mark="1", opens=opens, on_doubt="skip") == ("open", "")
-    assert records.item("m", hold, close="", mark="1", opens="ada", on_doubt="skip") == ("closed", "1")
-    assert records.marks("m", ["ada", "bob", "eve"]) == ["1", f"?{hold.token}", ""]
-    assert records.item_count("m", "") == records.item_count("m", "a") == 1
-    assert records.item_count("m", "b") == 0
+    fresh, intent = ("open", ""), f"?{hold.token}"
+    assert records.items("m", hold, close={}, opens=["ada", "bob"], on_doubt="skip") == [fresh, fresh]
+    assert records.items("m", hold, close={"ada": "1"}, opens=["cid"], on_doubt="skip") == [fresh]
+    assert records.items("m", hold, close={"cid": "!no"}, opens=["ada"], on_doubt="skip") == [("closed", "1")]
+    assert records.items("m", hold, close={}, opens=[], on_doubt="skip") == []
+    assert records.marks("m", ["ada", "bob", "eve"]) == ["1", intent, ""]
     gone = Hold(bench.stream, "1-1", "q/2/1-1")
-    assert records.item("m", gone, close="bob", mark="1", opens="", on_doubt="skip") == ("lost", "")
+    assert records.items("m", gone, close={"bob": "1"}, opens=[], on_doubt="skip") is None
+
+
+def test_marks_are_found_by_how_they_and_their_items_begin(records: Records, bench: Bench) -> None:
+    hold = bench.take()
+    close = {"a:1": "!no", "a:2": "1", "a:3": "!why", "b:1": "!else", **{f"c:{n}": "!" for n in range(2_000)}}
+    records.items("m", hold, close=close, opens=[], on_doubt="skip")
+    assert records.marks_under("m", "a:", start="!", most=5) == {"1": "!no", "3": "!why"}
+    assert len(records.marks_under("m", "c:", start="!", most=5_000)) == 2_000
+    assert len(records.marks_under("m", "c:", start="!", most=7)) == 7
+    assert records.marks_under("nobody", "", start="!", most=7) == {}
 
 
 def test_the_queues_of_actors_are_announced(records: Records) -> None:

@@ -30,6 +30,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         "max_message_size": 128 * 1024 * 1024,
         "processes": 2,
         "threads": 8,
+        "prefetch": (),
         "shutdown_timeout": 30.0,
         "max_messages": None,
         "max_memory": None,
@@ -37,6 +38,9 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         "progress_interval": 0.1,
         "unknown_actor_grace": 300.0,
         "default_time_limit": 600.0,
+        "default_soft_time_limit": None,
+        "isolation": "process",
+        "child_max_messages": None,
     }
 
 
@@ -56,6 +60,7 @@ def test_every_setting_is_read_from_its_name() -> None:
             "UNDERSTUDY_MAX_MESSAGE_SIZE": "2097152",
             "UNDERSTUDY_PROCESSES": "4",
             "UNDERSTUDY_THREADS": "16",
+            "UNDERSTUDY_PREFETCH": "email=0, export = 2,8",
             "UNDERSTUDY_SHUTDOWN_TIMEOUT": "0",
             "UNDERSTUDY_MAX_MESSAGES": "1000",
             "UNDERSTUDY_MAX_MEMORY": "512MiB",
@@ -63,6 +68,9 @@ def test_every_setting_is_read_from_its_name() -> None:
             "UNDERSTUDY_PROGRESS_INTERVAL": "0.5",
             "UNDERSTUDY_UNKNOWN_ACTOR_GRACE": "10m",
             "UNDERSTUDY_DEFAULT_TIME_LIMIT": "5m",
+            "UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m",
+            "UNDERSTUDY_ISOLATION": "Thread",
+            "UNDERSTUDY_CHILD_MAX_MESSAGES": "50",
         },
     )
     assert settings.model_dump() == {
@@ -78,6 +86,7 @@ def test_every_setting_is_read_from_its_name() -> None:
         "max_message_size": 2097152,
         "processes": 4,
         "threads": 16,
+        "prefetch": (("email", 0), ("export", 2), ("", 8)),
         "shutdown_timeout": 0.0,
         "max_messages": 1000,
         "max_memory": 536870912,
@@ -85,6 +94,9 @@ def test_every_setting_is_read_from_its_name() -> None:
         "progress_interval": 0.5,
         "unknown_actor_grace": 600.0,
         "default_time_limit": 300.0,
+        "default_soft_time_limit": 60.0,
+        "isolation": "thread",
+        "child_max_messages": 50,
     }
 
 
@@ -184,3 +196,25 @@ def test_every_setting_has_a_name_and_a_help_text() -> None:
         "LOG_LEVEL",
         "LOG_FORMAT",
     }
+
+
+def test_prefetch_is_said_for_all_queues_or_by_queue() -> None:
+    settings = load(Settings, environ={"UNDERSTUDY_PREFETCH": "email=0,8"})
+    assert [settings.prefetch_of(name) for name in ("email", "export")] == [0, 8]
+    assert load(Settings, environ={"UNDERSTUDY_PREFETCH": "email=0"}).prefetch_of("export") is None
+    assert load(Settings, environ={}).prefetch_of("email") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("many", "holds 'many', which is neither a whole number nor queue=number"),
+        ("email=-1", "holds 'email=-1'"),
+        ("email=1,email=2", "names the queue 'email' twice"),
+        ("1,2", "two numbers for all queues"),
+    ],
+)
+def test_a_wrong_prefetch_is_told(text: str, said: str) -> None:
+    (problem,) = problems(UNDERSTUDY_PREFETCH=text)
+    assert said in problem
+    assert "email=0,export=2,8" in problem

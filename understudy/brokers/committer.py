@@ -12,21 +12,22 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 from understudy.errors import ServerUnavailable
 from understudy.holds import GROUP
 from understudy.storage.client import Storage, Value
+from understudy.uniqueness import refusals
 
 from .operations import Operations
 
 logger = logging.getLogger(__name__)
 
 #: Outcomes that share a round trip, and their size in bytes, at the most.
-MOST, LARGEST = 64, 1024 * 1024
+MOST, LARGEST = 128, 1024 * 1024
 #: Outcomes that are worth a round trip while there is more to do.
-ENOUGH = 24
+ENOUGH = 96
 #: Seconds between two attempts while the server is away: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
@@ -39,13 +40,14 @@ UNCLAIMED, MISFIT = "u", "e"
 @dataclass(slots=True)
 class Settlement:
     """An outcome in line. ``write`` puts its operations into a batch and returns how many; ``done`` is told the
-    verdict."""
+    verdict, and before it ``refused`` what was left out of the batch as duplicates (see ``uniqueness.refusals``)."""
 
     stream: str
     entry: str
     size: int
     write: Callable[[Operations], int]
     done: Callable[[str], None]
+    refused: Callable[[dict[int, str]], None] | None = None
 
 
 class Committer:
@@ -57,6 +59,7 @@ class Committer:
     Args:
       busy: whether this process has more to do, and somebody who comes by to commit what stands in line.
       repair: makes streams and their group again that the server says it has not.
+      waiting: a context around each wait for the server.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Committer:
         pause: Callable[[float], bool],
         busy: Callable[[], bool] = lambda: False,
         repair: Callable[[Sequence[str]], None] = lambda streams: None,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._storage = storage
         self._batch_key = storage.keys.batch(worker)
@@ -75,6 +79,7 @@ class Committer:
         self._number = 0
         self._busy = busy
         self._repair = repair
+        self._waiting = waiting
         self.pause = pause
 
     def __len__(self) -> int:
@@ -94,8 +99,9 @@ class Committer:
                 return True
             try:
                 batch = self._take()
-                if batch and not self._commit(batch):
-                    self._line.extendleft(reversed(batch))
+                left = self._commit_or_divide(batch)
+                if left:
+                    self._line.extendleft(reversed(left))
                     return False
             finally:
                 self._lock.release()
@@ -115,6 +121,22 @@ class Committer:
             size += batch[-1].size
         return batch
 
+    def _commit_or_divide(self, batch: Sequence[Settlement]) -> Sequence[Settlement]:
+        """Commit a batch; returns what is left of it when the process gives up. Nothing is dropped in silence: what
+        fails in a way that nobody has foreseen is tried again by itself, and then told to whoever settles it."""
+        try:
+            return batch if batch and not self._commit(batch) else ()
+        except Exception:
+            logger.exception("%d outcomes could not be committed together", len(batch))
+        for number, settlement in enumerate(batch):
+            try:
+                if not self._commit([settlement]):
+                    return batch[number:]
+            except Exception:
+                logger.exception("an outcome could not be committed")
+                _tell(settlement, MISFIT)
+        return ()
+
     def _commit(self, batch: Sequence[Settlement]) -> bool:
         self._number += 1
         operations = Operations(self._storage.keys.clock, self._batch_key)
@@ -127,16 +149,20 @@ class Committer:
         reply = self._ask(operations.keys, [*head, *args], {settlement.stream for settlement in batch})
         if reply is None:
             return False
-        for settlement, verdict in zip(batch, reply, strict=True):
-            settlement.done(verdict)
+        verdicts, refused = reply[: len(batch)].decode(), refusals(reply[len(batch) :])
+        for settlement, verdict in zip(batch, verdicts, strict=True):
+            if refused and settlement.refused is not None:
+                settlement.refused(refused)
+            _tell(settlement, verdict)
         return True
 
-    def _ask(self, keys: list[str], args: list[Value], streams: set[str]) -> str | None:
+    def _ask(self, keys: list[str], args: list[Value], streams: set[str]) -> bytes | None:
         pause = FIRST_PAUSE
         while True:
             try:
-                reply: bytes = self._storage.run("settle", keys, args)
-                return reply.decode()
+                with self._waiting():
+                    reply: bytes = self._storage.run("settle", keys, args)
+                return reply
             except ServerUnavailable as error:
                 logger.warning("%s outcomes wait for the server: %s", len(self._line) + 1, error)
                 if "NOGROUP" in str(error):
@@ -146,3 +172,11 @@ class Committer:
                 if not self.pause(pause):
                     return None
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _tell(settlement: Settlement, verdict: str) -> None:
+    try:
+        settlement.done(verdict)
+    except Exception:
+        # The others of its batch must hear of theirs, or they are held for ever.
+        logger.exception("an outcome was settled (%s), and what follows from that here failed", verdict)

@@ -7,7 +7,6 @@ them. So after every failed read the pending entries are listed, and those that 
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from typing import Any
 
@@ -21,7 +20,7 @@ from .committer import Settlement
 from .held import HeldMessage
 from .names import QueueKeys
 from .sharing import say_if_idle
-from .transport import Transport
+from .transport import Entries, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +31,12 @@ DRAINING = 0.1
 #: Seconds between two looks at a server on which a read cannot wait.
 POLL = 0.005
 
-_Entry = tuple[bytes, dict[bytes, bytes] | None]
-
 
 class StreamConsumer(Consumer):
     """Messages of one queue. Never raises into the worker: an outage is waited out here.
 
     Args:
-      prefetch: how many messages this worker may hold and not have committed.
+      prefetch: how many messages this worker asks for; ``Room`` says how many it may hold.
       timeout: milliseconds that a read may wait.
     """
 
@@ -51,6 +48,12 @@ class StreamConsumer(Consumer):
         self._buffer: deque[HeldMessage] = deque()
         self._take_up_from: list[str] | None = None
         self._identity = ""
+        self._connections = 0
+        #: Whether the last thing was to take up. A read comes before the next time, or a bad line would allow none.
+        self._taken_up = False
+        #: Whether somebody has said how many may be held.
+        self._exact = broker.settings.prefetch_of(queue.queue) is not None
+        self._turn = 0
 
     def __next__(self) -> HeldMessage | None:
         if self._buffer:
@@ -62,7 +65,7 @@ class StreamConsumer(Consumer):
                 self.broker.group_is_gone(self.queue)
         except ServerUnavailable as error:
             logger.warning("queue %s cannot be read: %s", self.queue.queue, error)
-            self._take_up_from = list(self.queue.streams)
+            self._take_up_from = self._take_up_from or list(self.queue.streams)
             self.broker.wait_for_server()
         return self._buffer.popleft() if self._buffer else None
 
@@ -93,20 +96,55 @@ class StreamConsumer(Consumer):
             self._take_up_from = None
             self.broker.ensure_group(self.queue)
             self._identity = identity
+        made = 0 if self.broker.reader is None else self.broker.reader.connections
+        if made != self._connections and not self._take_up_from and not self._taken_up:
+            # The server may be another one now, or have forgotten what it had confirmed: entries that were settled may
+            # be pending again, and reapers find a queue by its name in this set.
+            storage = self.broker.storage
+            storage.call("SADD", storage.keys.queues, self.queue.queue)
+            self._connections = made
+            self._take_up_from = list(self.queue.streams)
         if self._take_up_from:
             self._take_up()
+            self._taken_up = True
             return
+        self._taken_up = False
         room = self.broker.room(self.queue.queue, self.prefetch, self.timeout / 1000)
         if room <= 0:
             return
-        reads = self.broker.read(self.queue.streams, count=room, block=self.timeout)
+        reads = self._exactly(room) if self._exact else self._up_to(room)
         for stream, entries in reads:
             self._hold(stream, entries)
+        if self.broker.draining.is_set():
+            self.close()  # the worker was told to stop while the read waited
+            return
+        if len(self._buffer) > 1 and self.broker.keeps_up:
+            # What guards need to know of many messages they may ask in one round trip.
+            self.broker.emit_after("fetch", list(self._buffer))
         if not reads:
             say_if_idle(self.broker, self.queue.queue)
         if not reads and self.broker.reader is None and self.broker.keeps_up:
             # An in-memory server under a worker with threads: nothing there can wait for us.
             self.broker.closing.wait(POLL)
+
+    def _up_to(self, room: int) -> list[tuple[str, Entries]]:
+        """One read. The server counts by stream, so it may be three times as many for a moment."""
+        return self.broker.read(self.queue.streams, count=room, block=self.timeout)
+
+    def _exactly(self, room: int) -> list[tuple[str, Entries]]:
+        """Not more than ``room``, stream by stream, the urgent ones first, but for every eighth time: nobody starves.
+
+        Only a read that waits may bring one of each stream, when they come in at the same moment.
+        """
+        self._turn += 1
+        reads: list[tuple[str, Entries]] = []
+        for stream in self.queue.streams if self._turn % 8 else self.queue.streams[::-1]:
+            for name, entries in self.broker.read((stream,), count=room):
+                reads.append((name, entries))
+                room -= len(entries)
+            if room <= 0:
+                break
+        return reads or self.broker.read(self.queue.streams, count=1, block=self.timeout)
 
     def _take_up(self) -> None:
         """List what is pending for this worker, stream by stream, and take up what is not held here."""
@@ -114,11 +152,12 @@ class StreamConsumer(Consumer):
         while self._take_up_from:
             stream, after = self._take_up_from[0], "0"
             while True:
+                # Before the read: what is settled while the reply is on its way is not unknown.
+                known = set(self.broker.holds)
                 reads = self.broker.read((stream,), count=PAGE, after=after)
                 entries = reads[0][1] if reads else []
                 if not entries:
                     break
-                known = self.broker.holds
                 unknown = [entry for entry in entries if (stream, entry[0].decode()) not in known]
                 if unknown:
                     logger.warning("%d messages were handed out in a reply that was lost; taken up", len(unknown))
@@ -126,21 +165,22 @@ class StreamConsumer(Consumer):
                 after = entries[-1][0].decode()
             self._take_up_from.pop(0)
 
-    def _hold(self, stream: str, entries: list[_Entry]) -> None:
+    def _hold(self, stream: str, entries: Entries) -> None:
         level = self.queue.streams.index(stream) + 1
-        for raw, fields in entries:
+        for raw, found in entries:
             entry = raw.decode()
-            if not fields:
+            if (stream, entry) in self.broker.holds:
+                continue  # the server has forgotten that it was handed out; its body runs, or will
+            if not found:
                 self._acknowledge(stream, entry)
                 continue
-            hold = Hold(
-                stream=stream,
-                entry=entry,
-                token=f"{self.queue.queue}/{level}/{entry}",
-                deaths=int(fields.get(b"d", b"0")),
-                worker=fields.get(b"w", b"").decode(),
-            )
-            data = fields.get(b"m", b"")
+            token = f"{self.queue.queue}/{level}/{entry}"
+            if len(found) == 2 and type(found) is list:  # a payload and nothing else, as nearly always
+                hold, data = Hold(stream, entry, token), found[1]
+            else:
+                fields = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+                deaths, worker = int(fields.get(b"d", b"0")), fields.get(b"w", b"").decode()
+                hold, data = Hold(stream, entry, token, deaths, worker), fields.get(b"m", b"")
             try:
                 message = Message.decode(data)
             except DecodeError as error:
@@ -155,35 +195,3 @@ class StreamConsumer(Consumer):
         self.broker.committer.submit(
             Settlement(stream=stream, entry=entry, size=0, write=lambda operations: 0, done=lambda verdict: None)
         )
-
-
-class Room:
-    """How many messages of each queue this process holds, and a place to wait until there are fewer."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._changed = threading.Condition()
-        self._waiting = 0
-
-    def add(self, queue: str) -> None:
-        """One more is held."""
-        with self._changed:
-            self._counts[queue] = self._counts.get(queue, 0) + 1
-
-    def remove(self, queue: str) -> None:
-        """One less."""
-        with self._changed:
-            self._counts[queue] -= 1
-            if self._waiting:
-                self._changed.notify_all()
-
-    def wait(self, queue: str, limit: int, timeout: float) -> int:
-        """How many more may be fetched; waits until half of them may, so that a read is worth its round trip."""
-        enough = max(1, limit // 2)
-        with self._changed:
-            self._waiting += 1
-            try:
-                self._changed.wait_for(lambda: limit - self._counts.get(queue, 0) >= enough, timeout)
-            finally:
-                self._waiting -= 1
-            return limit - self._counts.get(queue, 0)

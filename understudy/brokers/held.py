@@ -26,6 +26,9 @@ class HeldMessage(MessageProxy):
         self.hold = hold
         self.outcome = Outcome()
         self.execution: Execution | None = None
+        #: The idempotency key that was claimed for it when it was fetched, and when, by the clock that measures.
+        self.claimed_ahead = ""
+        self.claimed_at = 0.0
         #: Set when the message went back to its queue before its body began.
         self.withdrawn = False
         #: When its body began, by the clock that measures; None before.
@@ -45,6 +48,9 @@ class HeldMessage(MessageProxy):
         #: What the outcome sends (message, payload, delay, hold) and its dead letter, encoded.
         self.letters: list[tuple[Message[Any], bytes, float | None, Hold | None]] = []
         self.body = b""
+        #: The numbers by which the reply names those of them that were refused as duplicates, and those that were.
+        self.numbers: list[int] = []
+        self.refused: dict[int, str] = {}
 
     def __str__(self) -> str:
         # Dramatiq logs messages with %s; arguments do not belong in a log.

@@ -10,6 +10,8 @@ import uuid
 from understudy.durations import to_millis
 from understudy.outcome import Outcome
 from understudy.storage.client import Value
+from understudy.storage.keys import Keys
+from understudy.uniqueness import Lock
 
 from .names import QueueKeys
 
@@ -21,6 +23,7 @@ class Operations:
         self.keys: list[str] = list(fixed)
         self.args: list[Value] = []
         self._numbers = {name: number for number, name in enumerate(fixed, start=1)}
+        self._refusable = 0
 
     def number(self, key: str) -> int:
         """The number of ``key`` in KEYS."""
@@ -34,9 +37,24 @@ class Operations:
         """A message that may run now."""
         self.args += ("add", self.number(stream), payload, deaths, worker)
 
-    def later(self, queue: QueueKeys, wake: str, message_id: str, payload: bytes, *, delay: float, level: int) -> None:
+    def later(
+        self,
+        queue: QueueKeys,
+        wake: str,
+        message_id: str,
+        payload: bytes,
+        *,
+        delay: float,
+        level: int,
+        deaths: int = 0,
+        worker: str = "",
+    ) -> None:
         """A message that may run in ``delay`` seconds."""
         number = self.number
+        head: Value = level
+        if deaths or worker:
+            name = worker.encode()
+            head, payload = f"{level},{deaths},{len(name)}", name + payload
         self.args += (
             "later",
             number(queue.delayed),
@@ -46,9 +64,31 @@ class Operations:
             f"{message_id}|{uuid.uuid4().hex[:16]}",
             message_id,
             to_millis(delay),
-            level,
+            head,
             payload,
         )
+
+    def unique(self, keys: Keys, lock: Lock, message_id: str, *, delay: float) -> int:
+        """What comes next is put on its queue only if no other message stands under ``lock``; the number by which the
+        reply names it if one does."""
+        number = self.number
+        self._refusable += 1
+        self.args += (
+            "unique",
+            number(keys.unique(lock.name)),
+            number(keys.state(message_id)),
+            number(keys.revoked),
+            message_id,
+            lock.until,
+            to_millis(delay + lock.ttl),
+            "" if lock.expires_at is None else to_millis(lock.expires_at),
+            self._refusable,
+        )
+        return self._refusable
+
+    def free(self, lock: str, message_id: str, *, ended: bool) -> None:
+        """A message does not stand under ``lock`` any more, if it has ended; else only if it had ended before."""
+        self.args += ("free", self.number(lock), message_id, int(ended))
 
     def state(self, record: str, outcome: Outcome, *, channel: str, ttl: float) -> None:
         """The state and the fields of a record."""

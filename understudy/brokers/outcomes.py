@@ -16,6 +16,7 @@ from understudy.exceptions import encode_exception
 from understudy.holds import Hold
 from understudy.outcome import Disposition, Outcome
 from understudy.states import State
+from understudy.uniqueness import OPTION, lock_name
 
 from . import staging
 from .committer import UNCLAIMED
@@ -68,7 +69,10 @@ def instead(held: HeldMessage, verdict: str) -> bool:
     held.misfits += 1
     if held.execution is not None:
         held.execution.uses_items = False  # the key of its items may be the one; the next attempt does without
-    text = "its outcome could not be recorded: a key on the server holds something that Understudy did not write"
+    text = (
+        "its outcome could not be recorded: a key on the server holds something that Understudy did not write, or a "
+        "command failed there (the server's log may say which)"
+    )
     if held.misfits > 2:
         logger.error("%s: %s; it stays with this worker until that is repaired and the worker restarted", held, text)
         return False
@@ -125,11 +129,20 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     if held.staged:
         staging.publish(broker, held, operations)
         count += 1
+    # Before what follows, which may be the next one of its kind. A lock that fails an outcome is somebody else's.
+    if not held.misfits:
+        count += _free(broker, operations, held._message, ended=outcome.disposition not in _BACK)
+    held.numbers, held.refused = [], {}
     for message, payload, delay, hold in held.letters:
+        # What comes back stands already, or did when it was sent.
+        held.numbers.append(0 if message is held._message else broker.stand(operations, message, delay))
+        count += held.numbers[-1] > 0
         broker.put(operations, message, payload, delay, hold=hold)
         count += 1
     if held.body:
-        member = f"{held.message_id}|{held.hold.token}"
+        # Named as the letter of a worker's death is (``poison.py``), so that both are counted alike.
+        token = f"{held.queue_name}/dead/{held.hold.entry}" if outcome.poison else held.hold.token
+        member = f"{held.message_id}|{token}"
         operations.dead(broker.keys_of(held.queue_name), member, held.body, ttl=broker.dead_ttl)
         count += 1
     return count
@@ -145,12 +158,16 @@ def write_unreadable(
         _body(hold, data, f"cannot be read: {error}", worker=broker.worker_id),
         ttl=broker.dead_ttl,
     )
-    message_id = _message_id(data)
+    message_id, actor_name, options = _legible(data)
     if message_id is None:
         return 1
     failure = DecodeError(f"the message cannot be read by this worker: {error}")
     _failure(broker, operations, message_id, queue, failure, actor="")
-    return 2
+    lock = lock_name(actor_name, options)
+    if lock is None:
+        return 2
+    operations.free(broker.storage.keys.unique(lock), message_id, ended=True)
+    return 3
 
 
 def write_dead(
@@ -173,7 +190,15 @@ def write_dead(
     if message is None:
         return 1
     _failure(broker, operations, message.message_id, queue, error, actor=message.actor_name)
-    return 2
+    return 2 + _free(broker, operations, message, ended=True)
+
+
+def _free(broker: Transport, operations: Operations, message: Message[Any], *, ended: bool) -> int:
+    lock = lock_name(message.actor_name, message.options) if OPTION in message.options else None
+    if lock is None:
+        return 0
+    operations.free(broker.storage.keys.unique(lock), message.message_id, ended=ended)
+    return 1
 
 
 def _failure(
@@ -216,10 +241,17 @@ def _unknown_actor(broker: Transport, held: HeldMessage, error: ActorNotFound) -
     outcome.fields.update(actor=held.actor_name, queue=held.queue_name, exception=encode_exception(error))
 
 
-def _message_id(data: bytes) -> str | None:
+def _legible(data: bytes) -> tuple[str | None, str, dict[str, Any]]:
+    """Id, actor and options of a message, as far as they can be read."""
     try:
         fields: Any = msgspec.json.decode(data)
     except ValueError:
-        return None
-    found = fields.get("message_id") if isinstance(fields, dict) else None
-    return found if isinstance(found, str) and found else None
+        fields = None
+    if not isinstance(fields, dict):
+        return None, "", {}
+    found, actor_name, options = (fields.get(name) for name in ("message_id", "actor_name", "options"))
+    return (
+        found if isinstance(found, str) and found else None,
+        actor_name if isinstance(actor_name, str) else "",
+        options if isinstance(options, dict) else {},
+    )

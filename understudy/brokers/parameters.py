@@ -35,7 +35,7 @@ def access(
     if heartbeat_timeout is not None:
         environment["UNDERSTUDY_HEARTBEAT_TIMEOUT"] = f"{heartbeat_timeout}ms"
     settings = load(Settings, environ=environment)
-    blocking = None if reader is None else Storage(reader, namespace=settings.namespace)
+    blocking = None if reader is None else Storage(reader, namespace=settings.namespace, reads=True)
     return Storage(client, namespace=settings.namespace), blocking, settings
 
 

@@ -17,14 +17,12 @@ import dataclasses
 import logging
 import math
 import os
-import socket
 import threading
-import uuid
 import weakref
 from collections.abc import Iterable
 from typing import Any
 
-from dramatiq import Consumer, Message
+from dramatiq import Consumer, Worker
 from dramatiq.errors import QueueJoinTimeout
 
 from understudy import clock
@@ -37,14 +35,17 @@ from understudy.storage.client import Storage, Value
 
 from . import outcomes, staging
 from .committer import COMMITTED, MISFIT, UNCLAIMED, Committer, Settlement
-from .consumer import Room, StreamConsumer
+from .consumer import StreamConsumer
 from .gate import Gate
 from .held import HeldMessage
-from .names import QueueKeys, level_of
+from .names import QueueKeys
 from .operations import Operations
 from .parameters import access
-from .settlement import SettlingBroker
+from .queueing import QueueingBroker, new_name
+from .room import Room
+from .transport import Entries
 from .upkeep import Upkeep
+from .workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +53,11 @@ logger = logging.getLogger(__name__)
 AFTER_AN_OUTAGE = 0.5
 #: Seconds for which an outage is waited out when the process ends with outcomes in line.
 GRACE = 5.0
-#: Messages that share a round trip in ``send_many``, and their size in bytes.
-BATCH, BATCH_SIZE = 500, 4 * 1024 * 1024
 #: Milliseconds for which dead letters are kept, as in Dramatiq: seven days.
 DEAD_MESSAGE_TTL = 7 * 86_400_000
 
 
-class RedisBroker(SettlingBroker):
+class RedisBroker(QueueingBroker):
     """A drop-in for ``dramatiq.brokers.redis.RedisBroker``: takes its parameters and works with the stock worker, CLI,
     middleware, results and pipelines. Does no I/O until the first send or read.
 
@@ -107,13 +106,11 @@ class RedisBroker(SettlingBroker):
         self.draining = threading.Event()
         self._give_up_at = math.inf
         self.holds: dict[tuple[str, str], HeldMessage] = {}
-        self._room = Room()
-        self._queue_keys: dict[str, QueueKeys] = {}
+        self._room = self._new_room()
         self._enroll_lock = threading.Lock()
         self._enrolled = ""
-        self.worker_id = _new_name()
-        self._producer = storage.keys.producer(self.worker_id)
         self.upkeep = Upkeep(self)
+        self.work = WorkQueue()
         self.committer = self._new_committer()
         super().__init__(middleware=middleware)
         self.queues: set[str] = set()
@@ -121,44 +118,20 @@ class RedisBroker(SettlingBroker):
 
     # -- what Dramatiq asks for --------------------------------------------------------------------------
 
-    def declare_queue(self, queue_name: str) -> None:
-        """Declare a queue; nothing happens on the server before the first message or read."""
-        if queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues.add(queue_name)
-            self.emit_after("declare_queue", queue_name)
-
-    def get_declared_queues(self) -> set[str]:
-        return set(self.queues)
-
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         return StreamConsumer(self, self.keys_of(queue_name), prefetch=prefetch, timeout=timeout)
-
-    def transmit(self, message: Message[Any], *, delay: int | None) -> Message[Any]:
-        """Put one message on its queue, in ``delay`` milliseconds.
-
-        Raises:
-          ServerUnavailable: it may or may not have been put; nothing is known.
-        """
-        self.transmit_many([(message, None if delay is None else delay / 1000)])
-        return message
-
-    def streams_of(self, queue_name: str) -> tuple[str, ...]:
-        return self.keys_of(queue_name).streams
 
     def begins(self, held: HeldMessage) -> None:
         self.upkeep.begins(held)
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         if signal == "worker_boot":
-            self._give_up_at = math.inf
-            self.draining.clear()
-            self.threads = getattr(args[0], "worker_threads", 1) if args else 1
-            self.upkeep.start()
+            self._worker_boots(args[0] if args else None)
         elif signal == "worker_shutdown":
             # Whoever stops a worker in an outage does not wait for its end.
             self._give_up_at = clock.monotonic() + max(GRACE, self.settings.shutdown_timeout)
             self.draining.set()
+            self.work.close()
         super().emit_before(signal, *args, **kwargs)
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
@@ -167,59 +140,15 @@ class RedisBroker(SettlingBroker):
             self.committer.finish()
             self.upkeep.stop()
 
-    def transmit_many(self, messages: Iterable[tuple[Message[Any], float | None]]) -> None:
-        """Put messages (with a delay in seconds or None) on their queues, many in a round trip."""
-        batch = Operations(self.storage.keys.clock, self._producer)
-        count = size = 0
-        for message, delay in messages:
-            payload = message.encode()
-            self.check_size(payload)
-            if count and (count >= BATCH or size + len(payload) > BATCH_SIZE):
-                self._enqueue(batch, count)
-                batch, count, size = Operations(self.storage.keys.clock, self._producer), 0, 0
-            self.put(batch, message, payload, delay)
-            count, size = count + 1, size + len(payload)
-        if count:
-            self._enqueue(batch, count)
-
-    def put(
-        self,
-        operations: Operations,
-        message: Message[Any],
-        payload: bytes,
-        delay: float | None,
-        *,
-        hold: Hold | None = None,
-    ) -> None:
-        """Add the operation that puts ``message`` on its queue; ``hold`` keeps what is known of its deaths."""
-        queue = self.keys_of(message.queue_name)
-        level = self.level_of(message)
-        if delay is not None and delay > 0:
-            operations.later(queue, self.storage.keys.wake, message.message_id, payload, delay=delay, level=level)
-        elif hold is None:
-            operations.add(queue.streams[level - 1], payload)
-        else:
-            operations.add(queue.streams[level - 1], payload, deaths=hold.deaths, worker=hold.worker)
-
-    def level_of(self, message: Message[Any]) -> int:
-        """The stream for a message, by its own priority or its actor's."""
-        actor = self.actors.get(message.actor_name)
-        return level_of(message.options.get("priority", 0 if actor is None else actor.priority))
-
-    def _enqueue(self, operations: Operations, count: int) -> None:
-        head: list[Value] = [threading.get_ident(), uuid.uuid4().hex, count]
-        self.storage.run("enqueue", operations.keys, [*head, *operations.args])
-
-    def flush(self, queue_name: str) -> None:
-        """Drop all messages of a queue, waiting, delayed and dead; those being worked on end as ever."""
-        keys = self.keys_of(queue_name)
-        for stream in keys.streams:
-            self.storage.call("XTRIM", stream, "MAXLEN", 0)
-        self.storage.call("UNLINK", keys.delayed, keys.payloads, keys.ids, keys.dead, keys.bodies)
-
-    def flush_all(self) -> None:
-        for queue_name in self.queues:
-            self.flush(queue_name)
+    def _worker_boots(self, worker: Any) -> None:
+        self._give_up_at = math.inf
+        self.draining.clear()
+        self.threads = getattr(worker, "worker_threads", 1)
+        if isinstance(worker, Worker):
+            # Its threads are made after this, with the queue that they find here.
+            self.work = WorkQueue()
+            worker.work_queue = self.work  # type: ignore[assignment]  # it has what Dramatiq uses of one
+        self.upkeep.start()
 
     def join(self, queue_name: str, *, interval: int = 20, timeout: int | None = None) -> None:
         """Wait until a queue has no message waiting, delayed or being worked on. For tests and scripts.
@@ -232,12 +161,6 @@ class RedisBroker(SettlingBroker):
             if deadline is not None and clock.monotonic() >= deadline:
                 raise QueueJoinTimeout(queue_name)  # type: ignore[no-untyped-call]
             self.pause(interval / 1000)
-
-    def size(self, queue_name: str) -> int:
-        """How many messages of a queue wait, are delayed, or are being worked on."""
-        keys = self.keys_of(queue_name)
-        lengths = [int(self.storage.call("XLEN", stream)) for stream in keys.streams]
-        return sum(lengths) + int(self.storage.call("ZCARD", keys.delayed))
 
     def close(self) -> None:
         """Commit what is in line, end the helpers, close the connections. An outage is waited out for a while."""
@@ -255,18 +178,11 @@ class RedisBroker(SettlingBroker):
 
     # -- what consumers ask for --------------------------------------------------------------------------
 
-    def keys_of(self, queue_name: str) -> QueueKeys:
-        """Where a queue lies on the server."""
-        keys = self._queue_keys.get(queue_name)
-        if keys is None:
-            keys = self._queue_keys[queue_name] = QueueKeys(self.storage.keys.namespace, queue_name)
-        return keys
-
     def enroll(self) -> str:
         """The name of this worker process, with a lease on the server. Again after a fork, or a lost lease."""
         with self._enroll_lock:
             if self._enrolled != self.worker_id:
-                self.storage.call("HSETNX", self.storage.keys.leases, self.worker_id, 1)
+                self.storage.call("HSETNX", self.storage.keys.leases, self.worker_id, 1, insist=True)
                 self._enrolled = self.worker_id
                 self.upkeep.enrolled(self.worker_id)
             return self.worker_id
@@ -285,16 +201,16 @@ class RedisBroker(SettlingBroker):
         """Called in a child after a fork: names, locks and threads are the parent's, and so is what it holds."""
         self._enroll_lock = threading.Lock()
         self.upkeep = Upkeep(self)
+        super().forked()
         self.abandon()
-        self._producer = self.storage.keys.producer(self.worker_id)
 
     def abandon(self) -> None:
         """What a kill -9 leaves behind: everything is held under a name that nobody keeps alive. For tests."""
         self.forget_bodies()
         self.holds.clear()
-        self._room = Room()
+        self._room = self._new_room()
         self._gate = Gate()
-        self.worker_id = _new_name()
+        self.worker_id = new_name()
         self.committer = self._new_committer()
 
     def lease_lost(self) -> None:
@@ -305,23 +221,23 @@ class RedisBroker(SettlingBroker):
                 "another, its own outcomes are refused; it goes on with new messages",
                 self.worker_id,
             )
-            self.worker_id = _new_name()
+            self.worker_id = new_name()
 
     def retire(self) -> None:
         """This process works no more under its name: what is left under it is given back when the lease has run out."""
         with self._enroll_lock:
-            self.worker_id = _new_name()
+            self.worker_id = new_name()
 
     def ensure_group(self, queue: QueueKeys) -> None:
         """Make the queue's streams and their group if they are not there."""
         self.ensure_streams(queue.streams)
-        self.storage.call("SADD", self.storage.keys.queues, queue.queue)
+        self.storage.call("SADD", self.storage.keys.queues, queue.queue, insist=True)
 
     def ensure_streams(self, streams: Iterable[str]) -> None:
         """Make streams and their group if they are not there."""
         for stream in streams:
             try:
-                self.storage.call("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM")
+                self.storage.call("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM", insist=True)
             except ServerUnavailable as error:
                 if "BUSYGROUP" not in str(error):
                     raise
@@ -339,7 +255,7 @@ class RedisBroker(SettlingBroker):
 
     def read(
         self, streams: tuple[str, ...], *, count: int, block: int | None = None, after: str = ">"
-    ) -> list[tuple[str, list[tuple[bytes, dict[bytes, bytes] | None]]]]:
+    ) -> list[tuple[str, Entries]]:
         """Read entries for this worker: new ones, waiting up to ``block`` ms, or pending ones after an id.
 
         Raises:
@@ -356,7 +272,7 @@ class RedisBroker(SettlingBroker):
                 raise NoGroup(str(error)) from error
             raise
         pairs = reply.items() if isinstance(reply, dict) else reply or ()
-        return [(name.decode(), _flat(entries)) for name, entries in pairs]
+        return [(name.decode(), entries) for name, entries in pairs]
 
     def hold(self, held: HeldMessage) -> None:
         """This process holds ``held`` from now on."""
@@ -390,6 +306,7 @@ class RedisBroker(SettlingBroker):
                 size=outcomes.size_of(held),
                 write=lambda operations: outcomes.write(self, held, operations),
                 done=lambda verdict: self._settled(held, verdict),
+                refused=lambda refused: held.refused.update(refused),
             ),
             # What goes back goes at once: the process may be about to end.
             at_once=held.alone or held.outcome.disposition is Disposition.HAND_BACK,
@@ -457,16 +374,28 @@ class RedisBroker(SettlingBroker):
         self._let_go(held)
         if verdict == COMMITTED:
             if held.ended:
-                for message, _, delay, _ in held.letters:
-                    self.emit_after("enqueue", message, None if delay is None else to_millis(delay))
+                for number, (message, _, delay, _) in zip(held.numbers, held.letters, strict=True):
+                    if number in held.refused:
+                        staging.left_out(message, held.refused[number])
+                    else:
+                        self.emit_after("enqueue", message, None if delay is None else to_millis(delay))
+                self.emit_after("commit", held)
             return
         if held.execution is None or not held.execution.duplicate:
             self.refused += 1
             logger.warning("%s: another worker has it now, or had; this outcome was refused and has no effect", held)
 
+    def _new_room(self) -> Room:
+        return Room(said=lambda queue: self.settings.prefetch_of(queue), threads=lambda: self.threads)
+
     def _new_committer(self) -> Committer:
         return Committer(
-            self.storage, worker=self.worker_id, pause=self._wait_out, busy=self._busy, repair=self.ensure_streams
+            self.storage,
+            worker=self.worker_id,
+            pause=self._wait_out,
+            busy=self._busy,
+            repair=self.ensure_streams,
+            waiting=lambda: self.work.waiting(),
         )
 
     def _busy(self) -> bool:
@@ -488,11 +417,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _new_name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-
-
-def _flat(entries: Any) -> list[tuple[bytes, dict[bytes, bytes] | None]]:
-    return [(entry[0], entry[1]) for entry in entries]

@@ -25,6 +25,7 @@ from understudy.records import Records
 from understudy.settings import Settings
 from understudy.states import State
 from understudy.storage.client import Storage
+from understudy.uniqueness import mark
 
 from .gate import SUSPECT_AFTER, Gate
 from .held import HeldMessage, plain
@@ -64,6 +65,7 @@ class SettlingBroker(Broker):
         self._beginning = threading.Lock()
         self._collecting = threading.local()
         self._hooks: dict[str, list[_Hook]] = {}
+        self._hooks_after: dict[str, list[_Hook]] = {}
 
     def forget_bodies(self) -> None:
         """No body runs in this process: it is a new one."""
@@ -89,29 +91,42 @@ class SettlingBroker(Broker):
     # -- hooks -------------------------------------------------------------------------------------------
 
     def add_middleware(self, middleware: Middleware, **where: Any) -> None:
-        self._hooks.clear()
+        self._forget_hooks()
         super().add_middleware(middleware, **where)
-        self._hooks.clear()
+        self._forget_hooks()
 
-    def _hooks_of(self, name: str) -> list[_Hook]:
-        """The hooks called ``name`` that do something, in the order of the stack."""
-        found = self._hooks.get(name)
+    def _forget_hooks(self) -> None:
+        self._hooks.clear()
+        self._hooks_after.clear()
+
+    def _hooks_before(self, signal: str) -> list[_Hook]:
+        """The hooks before ``signal`` that do something, from first to last."""
+        found = self._hooks.get(signal)
         if found is None:
-            empty = getattr(Middleware, name, None)
-            found = [
-                (middleware, getattr(middleware, name))
-                for middleware in self.middleware
-                if getattr(type(middleware), name, empty) is not empty
-            ]
-            self._hooks[name] = found
+            found = self._hooks[signal] = self._find(f"before_{signal}")
         return found
+
+    def _hooks_behind(self, signal: str) -> list[_Hook]:
+        """The hooks after ``signal`` that do something, from last to first."""
+        found = self._hooks_after.get(signal)
+        if found is None:
+            found = self._hooks_after[signal] = self._find(f"after_{signal}")[::-1]
+        return found
+
+    def _find(self, name: str) -> list[_Hook]:
+        empty = getattr(Middleware, name, None)
+        return [
+            (middleware, getattr(middleware, name))
+            for middleware in self.middleware
+            if getattr(type(middleware), name, empty) is not empty
+        ]
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Guards fail closed (P12): whatever a hook raises before a body keeps the body from running."""
         if signal == "process_message":
             self._before_the_body(args[0])
             return
-        for middleware, hook in self._hooks_of(f"before_{signal}"):
+        for middleware, hook in self._hooks_before(signal):
             try:
                 hook(self, *args, **kwargs)
             except MiddlewareError:
@@ -137,7 +152,7 @@ class SettlingBroker(Broker):
         gate = self._gate
         gate.enter(alone=held.alone)
         held.gate = gate
-        for middleware, hook in self._hooks_of("before_process_message"):
+        for middleware, hook in self._hooks_before("process_message"):
             try:
                 hook(self, held)
             except (MiddlewareError, UnderstudyError):
@@ -156,7 +171,7 @@ class SettlingBroker(Broker):
         if signal in ("process_message", "skip_message"):
             self._after_the_body(signal, args[0], kwargs)
             return
-        for middleware, hook in reversed(self._hooks_of(f"after_{signal}")):
+        for middleware, hook in self._hooks_behind(signal):
             try:
                 hook(self, *args, **kwargs)
             except Exception:
@@ -174,7 +189,7 @@ class SettlingBroker(Broker):
         failure: HookFailed | None = None
         self._collecting.held = held
         try:
-            for middleware, hook in reversed(self._hooks_of(f"after_{signal}")):
+            for middleware, hook in self._hooks_behind(signal):
                 try:
                     hook(self, held, **kwargs)
                 except Exception as error:
@@ -233,6 +248,8 @@ class SettlingBroker(Broker):
         is its retry, any other is a follow-up.
 
         Raises:
+          AlreadyEnqueued: another message stands under its unique key. What joins an outcome is left out then, and
+            only the log is told.
           MessageTooLarge, SerializationError: nothing was enqueued.
           ServerUnavailable: the server could not be asked.
         """
@@ -251,6 +268,7 @@ class SettlingBroker(Broker):
             held.outcome.decide(Disposition.RETRY, delay=seconds or 0.0, reason="retry")
         else:
             self.emit_before("enqueue", message, delay)
+            mark(message, self.actors)
             self.check_size(message.encode())
             held.outcome.follow_ups.append((message, seconds))
         return message
@@ -259,6 +277,8 @@ class SettlingBroker(Broker):
         running: HeldMessage | None = getattr(self._collecting, "running", None)
         if running is None:
             raise TypeError('when="committed" joins the outcome of a running body; outside of one send without it')
+        self.emit_before("enqueue", message, delay)
+        mark(message, self.actors)
         self.check_size(message.encode())
         running.outcome.follow_ups.append((message, None if delay is None else delay / 1000))
 

@@ -29,7 +29,7 @@ def say_if_idle(broker: Transport, queue_name: str) -> None:
       ServerUnavailable: the server could not be asked.
     """
     if broker.has_idle_threads() and not broker.unstarted(queue_name):
-        broker.storage.call("SET", broker.storage.keys.hungry(queue_name), broker.worker_id, "PX", IDLE)
+        broker.storage.call("SET", broker.storage.keys.hungry(queue_name), broker.worker_id, "PX", IDLE, insist=True)
 
 
 def share(broker: Transport) -> int:

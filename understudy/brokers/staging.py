@@ -14,11 +14,14 @@ moves it on, and each page is moved by exactly one of them.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
+from dramatiq import Message
 
 from understudy import clock
 from understudy.errors import ServerUnavailable
+from understudy.uniqueness import Lock, lock_of, refusals
 
 from .held import HeldMessage
 from .operations import Operations
@@ -43,6 +46,7 @@ class Letter(msgspec.Struct, array_like=True):
     level: int
     due: float | None
     payload: bytes
+    lock: Lock | None = None
 
 
 _DECODE = msgspec.msgpack.Decoder(Letter)
@@ -66,6 +70,7 @@ def stage(broker: Transport, held: HeldMessage) -> None:
                 broker.level_of(message),
                 None if delay is None else now + delay,
                 payload,
+                lock_of(message, broker.actors),
             )
         )
         for message, payload, delay, _ in letters
@@ -103,20 +108,40 @@ def pump(broker: Transport) -> int:
             length = int(storage.call("LLEN", key))
             page = [_DECODE.decode(data) for data in storage.call("LRANGE", key, 0, PAGE - 1)]
             operations = Operations(storage.keys.clock, key, storage.keys.outbox)
-            now = clock.now()
+            now, refusable = clock.now(), dict[int, Letter]()
             for letter in page:
                 queue = broker.keys_of(letter.queue)
                 left = None if letter.due is None else letter.due - now
+                if letter.lock is not None:
+                    number = operations.unique(
+                        storage.keys, letter.lock, letter.message_id, delay=max(0.0, left or 0.0)
+                    )
+                    refusable[number] = letter
                 if left is not None and left > 0:
                     operations.later(
                         queue, storage.keys.wake, letter.message_id, letter.payload, delay=left, level=letter.level
                     )
                 else:
                     operations.add(queue.streams[letter.level - 1], letter.payload)
-            args = [name, length, len(page), len(page), *operations.args]
-            left_over = int(storage.run("pump", operations.keys, args))
+            args = [name, length, len(page), len(page) + len(refusable), *operations.args]
+            reply = storage.run("pump", operations.keys, args)
+            count, _, refused = reply.partition(b" ") if isinstance(reply, bytes) else (reply, b"", b"")
+            left_over, found = int(count), refusals(refused)
+            for number, standing in found.items():
+                left_out(refusable[number], standing)
             if left_over >= 0:
-                moved += len(page)
+                moved += len(page) - len(found)
             if left_over == 0 or not page:
                 break
     return moved
+
+
+def left_out(message: Message[Any] | Letter, standing: str) -> None:
+    """A message that joined an outcome was refused: nobody waits to be told."""
+    actor_name = message.actor if isinstance(message, Letter) else message.actor_name
+    logger.info(
+        "%s[%s]: left out, because message %s stands under the same unique key",
+        actor_name,
+        message.message_id,
+        standing,
+    )

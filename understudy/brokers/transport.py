@@ -17,9 +17,10 @@ from .committer import Committer
 from .held import HeldMessage
 from .names import QueueKeys
 from .operations import Operations
+from .workqueue import WorkQueue
 
-#: Entries as they are read: the id, and the fields unless the entry was removed.
-Entries = list[tuple[bytes, dict[bytes, bytes] | None]]
+#: Entries as they are read: the id, and the fields (or names and values in turn) unless the entry was removed.
+Entries = list[tuple[bytes, dict[bytes, bytes] | list[bytes] | None]]
 
 
 class Transport(Protocol):
@@ -33,6 +34,7 @@ class Transport(Protocol):
     holds: dict[tuple[str, str], HeldMessage]
     worker_id: str
     committer: Committer
+    work: WorkQueue
     dead_ttl: float
     pause: Callable[[float], object]
     closing: threading.Event
@@ -44,6 +46,7 @@ class Transport(Protocol):
     def keeps_up(self) -> bool: ...
     def keys_of(self, queue_name: str) -> QueueKeys: ...
     def level_of(self, message: Message[Any]) -> int: ...
+    def stand(self, operations: Operations, message: Message[Any], delay: float | None) -> int: ...
     def put(
         self,
         operations: Operations,
@@ -64,6 +67,7 @@ class Transport(Protocol):
     def hold(self, held: HeldMessage) -> None: ...
     def room(self, queue_name: str, prefetch: int, timeout: float) -> int: ...
     def has_idle_threads(self) -> bool: ...
+    def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None: ...
     def wait_for_server(self) -> None: ...
     def commit(self, held: HeldMessage) -> None: ...
     def hand_back(self, held: HeldMessage) -> None: ...

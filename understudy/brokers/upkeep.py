@@ -147,7 +147,7 @@ class Upkeep:
                 held.hold.entry,
                 held.hold.token,
                 "alone" if held.alone else "1",
-                number(keys.state(held.message_id)) if track else 0,
+                number(keys.state(held.message_id)) * (1 if track else -1),
                 keys.channel(held.message_id),
                 held.actor_name,
                 held.queue_name,
@@ -199,11 +199,12 @@ class Upkeep:
                     give_up_stuck(self.broker)
                 self._flush_starts()
                 self.broker.committer.flush()
+                self.broker.work.nudge()
             except ServerUnavailable as error:
                 logger.warning("upkeep waits for the server: %s", error)
             except Exception:
                 logger.exception("upkeep: unexpected error; going on")
-            if self._starts or len(self.broker.committer):
+            if self._starts or len(self.broker.committer) or self.broker.work.waits_for_a_thread:
                 self._stop.wait(GATHER)
                 continue
             self._wake.clear()

@@ -24,6 +24,7 @@ COMMANDS = {
     "worker": "Run worker processes.",
     "send": "Send a message to an actor.",
     "status": "Show what became of messages.",
+    "revoke": "Revoke messages: nobody runs them any more.",
     "dead": "List, show, requeue or purge dead letters.",
     "doctor": "Examine the server, the queues and the workers.",
     "settings": "List every setting with its value.",

@@ -234,9 +234,9 @@ def _workers(settings: Settings, findings: Findings) -> Check:
     if silent:
         names = ", ".join(f"{worker.id} ({worker.holds:,})" for worker in silent)
         after = "the others give them back" if alive else "start `understudy worker`, which gives them back"
-        return Check("workers", "warning", f"{len(alive)} processes alive; dead ones hold messages: {names}; {after}")
+        return Check("workers", "warning", f"{_alive(alive)}; dead ones hold messages: {names}; {after}")
     if alive:
-        return Check("workers", "ok", f"{len(alive)} processes alive")
+        return Check("workers", "ok", _alive(alive))
     unsure = [worker for worker in findings.workers if worker.alive is None]
     if unsure:
         text = f"{len(unsure)} have a lease of {settings.heartbeat_timeout:g} s, which was not renewed while we watched"
@@ -244,6 +244,10 @@ def _workers(settings: Settings, findings: Findings) -> Check:
     return Check(
         "workers", "warning", f"none was heard of within {settings.heartbeat_timeout:g} s; start `understudy worker`"
     )
+
+
+def _alive(workers: list[Worker]) -> str:
+    return f"{len(workers)} process{'es' * (len(workers) != 1)} alive"
 
 
 def _span(seconds: float) -> str:

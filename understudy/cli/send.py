@@ -88,7 +88,7 @@ def send(
     named = _parse("--kwargs", kwargs, dict)
     seconds = duration("--delay", delay)
     limit = duration("--timeout", timeout)
-    options = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
+    options: dict[str, Any] = {} if idempotency_key is None else {"idempotency_key": idempotency_key}
     settings = load(Settings)
     preflight.require_server(settings)
     broker = install(settings)

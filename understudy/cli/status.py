@@ -64,9 +64,12 @@ def _follow(watch: Watch, *, as_json: bool, traceback: bool) -> None:
                 else:
                     console.print(f"{id}  {row['state']}  {views.note(row)}", markup=False)
         return
-    with Live(console=console, refresh_per_second=10, get_renderable=lambda: views.table(_rows(watch))):
-        for _ in watch.changes():
-            pass
+    rows: dict[str, dict[str, Any]] = {}
+    with Live(
+        get_renderable=lambda: views.board(rows.values(), console.height), console=console, refresh_per_second=10
+    ):
+        for changed in watch.changes():
+            rows.update((id, describe(id, watch.records[id])) for id in changed)
     if len(watch.ids) == 1 or traceback:
         for row in _rows(watch):
             console.print()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +24,7 @@ STYLES = {
     "FAILURE": "bold red",
     "REVOKED": "magenta",
 }
+UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 #: A result in the terminal is cut to this many characters; ``--json`` gives all of it.
 LONGEST = 500
 
@@ -72,6 +73,21 @@ def table(rows: Sequence[dict[str, Any]]) -> RenderableType:
     return grid
 
 
+def board(rows: Iterable[dict[str, Any]], height: int) -> RenderableType:
+    """As many messages as there are lines, a line each: those that go on first, then those that did not succeed."""
+    ranks = {"SUCCESS": 2, "FAILURE": 1, "REVOKED": 1}
+    rows = list(rows)
+    if len(rows) < 2:
+        return table(rows)
+    ended = sum(row["state"] in ranks for row in rows)
+    words = f"{ended} of {len(rows)} have ended"
+    most = max(1, height - 2)
+    if len(rows) > most:
+        rows = sorted(rows, key=lambda row: ranks.get(row["state"], 0))[:most]
+        words += f"; {most} are shown"
+    return Group(table(rows), Text(words, style="dim"))
+
+
 def state(row: dict[str, Any]) -> Text:
     """The state in its colour."""
     return Text(row["state"], style=STYLES[row["state"]])
@@ -111,12 +127,9 @@ def when(iso: str | None) -> str | None:
 
 def ago(seconds: float) -> str:
     """``5 s ago``, ``in 3 min``: in the largest unit that fits."""
-    size = abs(seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        if size >= length:
-            text = f"{size // length:.0f} {unit}"
-            return f"{text} ago" if seconds > 0 else f"in {text}"
-    return "now"
+    if abs(seconds) < 1:
+        return "now"
+    return f"{_length(seconds)} ago" if seconds > 0 else f"in {_length(-seconds)}"
 
 
 def shorten(text: str, longest: int = LONGEST) -> str:
@@ -139,12 +152,22 @@ def _words(row: dict[str, Any]) -> str:
     info = row["progress"] if isinstance(row["progress"], dict) else {}
     current, total = _numbers(row)
     parts = [f"{_number(current)}/{_number(total)}" if total else _number(current)] if "current" in info else []
+    if row["rate"] is not None:
+        parts.append(f"{row['rate']:.3g}/s" if row["rate"] < 100 else f"{row['rate']:,.0f}/s")
+    if row["eta"] is not None:
+        parts.append(f"{_length(row['eta'])} left")
     parts += [
         f"{name}={value if isinstance(value, str) else to_json(value)}"
         for name, value in info.items()
         if name not in ("current", "total")
     ]
     return shorten("  ".join(parts))
+
+
+def _length(seconds: float) -> str:
+    """In the largest unit that fits."""
+    unit, length = next((unit for unit in UNITS if seconds >= unit[1]), UNITS[-1])
+    return f"{seconds // length:.0f} {unit}"
 
 
 def _number(value: float) -> str:

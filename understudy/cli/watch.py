@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from understudy import clock
 from understudy.records import Record, Records
@@ -32,14 +34,14 @@ class Watch:
         """Whether every message has ended well."""
         return all(id in self.records and self.records[id].state is State.SUCCESS for id in self.ids)
 
-    def read(self) -> list[str]:
-        """Read what may have changed; returns the ids whose record has.
+    def read(self, ids: Iterable[str] | None = None) -> list[str]:
+        """Read what may have changed, of all or of ``ids``; returns the ids whose record has.
 
         Raises:
           ServerUnavailable: the server cannot be asked.
         """
         changed = []
-        for id in self.ids:
+        for id in self.ids if ids is None else ids:
             before = self.records.get(id)
             if before is not None and before.state.terminal:
                 continue  # kept, although it expires on the server some day
@@ -55,24 +57,36 @@ class Watch:
           ServerUnavailable: the server cannot be asked.
         """
         storage = self._source.storage
-        deadline = None if timeout is None else clock.monotonic() + timeout
+        channels = {storage.keys.channel(id).encode(): id for id in self.ids}
+        deadline = math.inf if timeout is None else clock.monotonic() + timeout
         told = storage.subscribe(storage.keys.channel(self.ids[0]))
         try:
-            with storage.exchange("subscribe"):
-                for id in self.ids[1:]:
-                    told.subscribe(storage.keys.channel(id))
+            if len(channels) > 1:
+                with storage.exchange("subscribe"):
+                    told.subscribe(*channels)
+            changed, look_again = self.read(), clock.monotonic() + LOOK_AGAIN  # after subscribing: no change is missed
             while True:
-                changed = self.read()  # after subscribing, so that no change is missed
                 if changed:
                     yield changed
-                left = LOOK_AGAIN if deadline is None else min(LOOK_AGAIN, deadline - clock.monotonic())
-                if self.over or left <= 0:
+                if self.over or clock.monotonic() >= deadline:
                     return
-                with storage.exchange("wait"):
-                    if told.get_message(timeout=left) is not None:
-                        # What else is said within a moment is one look.
-                        until = clock.monotonic() + PAUSE
-                        while (rest := until - clock.monotonic()) > 0:
-                            told.get_message(timeout=rest)
+                names = self._told(told, until=min(look_again, deadline))
+                changed = self.read(channels[name] for name in names if name in channels)
+                if clock.monotonic() >= look_again:
+                    changed += self.read()
+                    look_again = clock.monotonic() + LOOK_AGAIN
         finally:
             told.close()
+
+    def _told(self, subscription: Any, until: float) -> list[bytes]:
+        """The channels on which something is said, once something is, and what else is said within a moment."""
+        names: dict[bytes, None] = {}
+        with self._source.storage.exchange("wait"):
+            while (left := until - clock.monotonic()) > 0:
+                message = subscription.get_message(timeout=left)
+                if message is None:
+                    continue  # that of a subscription, or none came
+                if not names:
+                    until = min(until, clock.monotonic() + PAUSE)
+                names[message["channel"]] = None
+        return list(names)

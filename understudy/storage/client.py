@@ -7,7 +7,7 @@ outage is never reported as a fact about a message.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from understudy.embedded import EmbeddedServer
-from understudy.errors import EmbeddedServerError, ServerUnavailable, SettingsError
+from understudy.errors import EmbeddedServerError, ServerFull, ServerUnavailable, SettingsError
 
 from . import scripts
 from .keys import Keys
@@ -91,36 +91,71 @@ class Storage:
       client: a redis-py client (or a fake that behaves as one).
       namespace: what every key begins with.
       can_wait: False when nothing can change while a reader waits (the stub broker: nobody else runs).
+      reads: the client is for reads that wait on the server, and nobody else's.
     """
 
-    def __init__(self, client: redis.Redis, *, namespace: str, can_wait: bool = True) -> None:
+    def __init__(self, client: redis.Redis, *, namespace: str, can_wait: bool = True, reads: bool = False) -> None:
         self.client = client
         self.keys = Keys(namespace)
         self.can_wait = can_wait
         #: Called with the name of every exchange, before and after it took effect. The testing kit injects
         #: faults and frozen time here; None in production.
         self.interceptor: Callable[[str, Literal["before", "after"]], None] | None = None
+        #: How many connections a reader has made: more than before means that the server may have been restarted.
+        self.connections = 0
+        if reads:
+            self._prepare_for_reads()
         self._scripts: dict[str, Script] = {
             name: client.register_script(scripts.source(name)) for name in scripts.NAMES
         }
 
-    def run(self, name: str, keys: Iterable[str], args: Iterable[Value] = ()) -> Any:
-        """Run script ``name``.
+    def _prepare_for_reads(self) -> None:
+        kwargs = self.client.connection_pool.connection_kwargs
+        before: Callable[[Any], None] | None = kwargs.get("redis_connect_func")
+
+        def connected(connection: Any) -> None:
+            self.connections += 1
+            connection.on_connect() if before is None else before(connection)
+
+        kwargs["redis_connect_func"] = connected
+        # Nothing is made of the reply, which is the largest that a worker gets: the consumer takes it as it comes.
+        self.client.set_response_callback("XREADGROUP", lambda reply, **options: reply)
+
+    def run(self, name: str, keys: Sequence[str], args: Iterable[Value] = (), *, called: str | None = None) -> Any:
+        """Run script ``name``. ``called`` is what the exchange is called, if not that.
 
         Raises:
           ServerUnavailable: the server could not be asked, or would not answer.
         """
-        with self.exchange(name):
-            return self._scripts[name](keys=list(keys), args=list(args))
+        script = self._scripts[name]
+        command = ("EVALSHA", script.sha, len(keys), *keys, *args)
+        with self.exchange(called or name):
+            try:
+                # Not by the script's own call, which takes as long again in layers of argument handling.
+                return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+            except redis.exceptions.NoScriptError:
+                script.sha = self.client.script_load(script.script)
+                return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
 
-    def call(self, *command: Value, name: str | None = None) -> Any:
-        """Run one plain command that is safe to resend. ``name`` is what the exchange is called, if not the command.
+    def call(self, *command: Value, name: str | None = None, insist: bool = False) -> Any:
+        """Run one plain command that is safe to resend.
+
+        Args:
+          name: what the exchange is called, if not the command.
+          insist: run it on a full server, too: a little that helps workers to make room.
 
         Raises:
           ServerUnavailable: the server could not be asked.
+          ServerFull: it has no memory left for this.
         """
-        with self.exchange(name or str(command[0])):
-            return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        try:
+            with self.exchange(name or str(command[0])):
+                return self.client.execute_command(*command)  # type: ignore[no-untyped-call]
+        except ServerFull:
+            if not insist:
+                raise
+        at = 2 if command[0] == "XGROUP" else 1
+        return self.run("insist", [str(command[at])], [*command[:at], "", *command[at + 1 :]])
 
     def subscribe(self, channel: str) -> PubSub:
         """A subscription to ``channel``; close it after use.
@@ -149,6 +184,12 @@ class Storage:
         except redis.DataError:
             raise  # a value that cannot be sent: asking again would not help
         except (redis.RedisError, OSError, EmbeddedServerError) as error:
+            # Scripts of a server before 7 wrap the error, so it is known by its text.
+            if "OOM command not allowed" in str(error) or isinstance(error, redis.OutOfMemoryError):
+                raise ServerFull(
+                    f"the server is full ({name}): its memory limit (maxmemory) is reached; nothing new is taken until "
+                    "workers have made room. Send again later, start more workers, or raise maxmemory"
+                ) from error
             answer = (
                 "refused" if isinstance(error, redis.ResponseError | redis.AuthenticationError) else "did not answer"
             )

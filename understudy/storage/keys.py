@@ -84,9 +84,28 @@ class Keys:
         """Hash: who holds an idempotency key, or the outcome committed under it."""
         return f"{self.namespace}:claim:{key}"
 
+    def unique(self, key: str) -> str:
+        """Hash: the message that stands under a unique key."""
+        return f"{self.namespace}:unique:{key}"
+
     def channel(self, message_id: str) -> str:
         """Channel: told whenever the state of a message changes."""
         return f"{self.namespace}:told:{message_id}"
+
+    @property
+    def revoked(self) -> str:
+        """Sorted set: the messages that nobody shall run any more, by when that is forgotten."""
+        return f"{self.namespace}:revoked"
+
+    @property
+    def stopped(self) -> str:
+        """Sorted set: those of them whose bodies are stopped if they run."""
+        return f"{self.namespace}:stopped"
+
+    @property
+    def revocations(self) -> str:
+        """Channel: told what is revoked, and whether a running body stops."""
+        return f"{self.namespace}:revocations"
 
     def pattern(self) -> str:
         """Matches every key of the namespace, for SCAN."""

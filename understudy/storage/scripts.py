@@ -7,16 +7,19 @@ from importlib import resources
 
 #: The names of the scripts, in the order in which a message meets them.
 NAMES = (
-    *("enqueue", "promote", "claim", "started", "item", "progress", "stage", "settle", "pump"),
-    *("read", "forget", "beat", "reap", "bury", "requeue", "purge"),
+    *("send", "enqueue", "promote", "claims", "claim", "started", "item", "progress", "stage", "settle", "pump"),
+    *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist"),
+    *("revoke", "revoked"),
 )
 #: Those that apply operations, and have them put before.
-APPLYING = frozenset({"enqueue", "settle", "pump"})
+APPLYING = frozenset({"enqueue", "settle", "pump", "cancel"})
+#: Those that need nothing before. The functions there are made anew at every run, which is felt in a short script.
+ALONE = frozenset({"send", "size"})
 
 
 @cache
 def source(name: str) -> str:
     """The text of script ``name`` with what it stands on before it."""
     folder = resources.files(__package__) / "lua"
-    before = ("_prelude", "_ops") if name in APPLYING else ("_prelude",)
+    before = () if name in ALONE else ("_prelude", "_ops") if name in APPLYING else ("_prelude",)
     return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*before, name))

@@ -30,6 +30,7 @@ class _Plan:
     when: When
     times: int
     kill: bool
+    error: Exception | None = None
 
     def hits(self, name: str, when: When) -> bool:
         if when != self.when or self.times <= 0 or (self.name is not None and self.name != name):
@@ -56,9 +57,18 @@ class Faults:
         self._down = False
         self._dead = False
 
-    def fail(self, name: str | None = None, *, nth: int = 1, when: When = "before", times: int = 1) -> None:
-        """The nth exchange from now (of that name) and the ``times - 1`` after it fail with a lost connection."""
-        self._plans.append(_Plan(name, nth, when, times, kill=False))
+    def fail(
+        self,
+        name: str | None = None,
+        *,
+        nth: int = 1,
+        when: When = "before",
+        times: int = 1,
+        error: Exception | None = None,
+    ) -> None:
+        """The nth exchange from now (of that name) and the ``times - 1`` after it fail with a lost connection, or with
+        ``error``, as the client raises it: the server's answer is an error, and nothing took effect."""
+        self._plans.append(_Plan(name, nth, when, times, kill=False, error=error))
 
     def kill_at(self, name: str, *, nth: int = 1, when: When = "before") -> None:
         """The worker dies at the nth exchange of that name from now, before or after it took effect."""
@@ -78,6 +88,11 @@ class Faults:
         finally:
             self._down = False
 
+    @property
+    def planned(self) -> int:
+        """How many faults are planned and did not happen yet."""
+        return sum(plan.times for plan in self._plans)
+
     def clear(self) -> None:
         """Forget the faults that are planned and did not happen."""
         self._plans.clear()
@@ -95,7 +110,7 @@ class Faults:
                 if plan.kill:
                     self._dead = True
                     raise SimulatedKill
-                raise ConnectionError(f"injected: connection lost {when} {name} took effect")
+                raise plan.error or ConnectionError(f"injected: connection lost {when} {name} took effect")
 
     def pause(self, seconds: float) -> None:
         """Stands for the waiting of an outcome in an outage; returns at once."""

@@ -15,6 +15,7 @@ from understudy import clock
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.durations import to_millis
+from understudy.isolation.pool import close_all
 from understudy.runtime import build, installed
 from understudy.storage.client import Storage, connect, in_memory
 
@@ -42,6 +43,8 @@ def stage(kind: Kind, *, server_url: str | None, faults: Faults, enqueued: Enque
             "redis_url": server_url,
             "namespace": namespace,
             "progress_interval": 0.0,
+            # In the test's own thread, where its patches, fixtures and frozen time are.
+            "isolation": "simulated",
         }
     )
     broker = build(settings, middleware=[*base.middleware, enqueued], storage=storage)
@@ -52,6 +55,7 @@ def stage(kind: Kind, *, server_url: str | None, faults: Faults, enqueued: Enque
     try:
         yield broker
     finally:
+        close_all()
         # A module that was imported during the test has declared its actors here, and never will again.
         actors += [actor for name, actor in broker.actors.items() if name not in base.actors and _of_a_module(actor)]
         _move(actors, base)

@@ -14,6 +14,8 @@ from dramatiq.worker import _ConsumerThread, _WorkerThread
 
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import ServerUnavailable
+from understudy.options import Isolation
+from understudy.settings import Settings
 
 from .faults import Faults, SimulatedKill
 
@@ -31,17 +33,25 @@ class StepWorker:
         self.faults = faults
         # Time passes in jumps here; what was observed before a jump counts after it.
         broker.upkeep.reaper.longest_gap = math.inf
+        self._settings: dict[Isolation, Settings] = {}
         self._start()
 
-    def drain(self, *, limit: int = LIMIT) -> int:
+    def drain(self, *, limit: int = LIMIT, isolation: Isolation | None = None) -> int:
         """Process every message that is due, and what follows from it, until nothing is due.
 
         Returns how many executions there were. A worker that dies on the way (``faults``) is replaced: what it
         held is delivered again, as soon as the broker takes it for dead.
 
+        Args:
+          isolation: ``"process"`` runs bodies with a time limit in a process of their own, as a worker does: real time
+            counts, and only what stands at the top of an importable module reaches them. By default they run here,
+            where patches, fixtures and frozen time are, and limits are measured.
+
         Raises:
           AssertionError: when there were more than ``limit``.
         """
+        if isolation is not None:
+            self.broker.settings = self._isolated(isolation)
         executed = 0
         while self.run_once():
             executed += 1
@@ -61,6 +71,12 @@ class StepWorker:
         except SimulatedKill:
             self._die()
         return True
+
+    def _isolated(self, isolation: Isolation) -> Settings:
+        # The same object every time: a child goes on only under the settings that it was started with.
+        if isolation not in self._settings:
+            self._settings[isolation] = self.broker.settings.model_copy(update={"isolation": isolation})
+        return self._settings[isolation]
 
     def _start(self) -> None:
         self._work: PriorityQueue[Any] = PriorityQueue()

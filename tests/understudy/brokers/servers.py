@@ -1,4 +1,4 @@
-"""A real server of a test's own, that can be killed and started again."""
+"""A real server of a test's own, that can be killed and started again. Nothing else brings it back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import redis
 
@@ -14,33 +15,29 @@ from understudy.embedded.binary import find_binary
 from understudy.testing.conditions import wait_until
 
 
-class RealServer:
-    """A server on a TCP port, with its data in ``directory`` if ``aof``, and a password if one is given."""
+class BareServer:
+    """A server process at ``url``, without a supervisor, with its log in ``directory``.
 
-    def __init__(self, directory: Path, *, password: str = "", aof: bool = False) -> None:
-        self.directory, self.password, self.aof = directory, password, aof
-        self.port = _free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+    Args:
+      options: where it listens, and whatever else is not the default.
+      fsync: when its append-only file is synced; None for a server that keeps nothing.
+    """
 
-    @property
-    def url(self) -> str:
-        return f"redis://{f':{self.password}@' if self.password else ''}127.0.0.1:{self.port}/0"
+    def __init__(
+        self, directory: Path, url: str, options: list[str], *, fsync: Literal["always", "everysec"] | None
+    ) -> None:
+        self.directory, self.url = directory, url
+        self._options = [*options, "--dir", str(directory), "--save", "", "--logfile", str(directory / "server.log")]
+        self._options += ["--appendonly", "no" if fsync is None else "yes", "--appendfsync", fsync or "always"]
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [str(find_binary()), "--port", str(self.port), "--dir", str(self.directory), "--save", ""]
-        command += ["--appendonly", "yes" if self.aof else "no", "--appendfsync", "always"]
-        command += ["--requirepass", self.password] if self.password else []
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wait_until(self._answers, what="the server answers")
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen([str(find_binary()), *self._options], stdin=subprocess.DEVNULL)
+        wait_until(self.answers, what="the server answers")
 
-    def kill(self) -> None:
-        """kill -9."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it answers."""
         client = redis.Redis.from_url(self.url)
         try:
             return bool(client.ping())
@@ -48,6 +45,23 @@ class RealServer:
             return False
         finally:
             client.close()
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class RealServer(BareServer):
+    """A server on a TCP port, with its data in ``directory`` if ``aof``, and a password if one is given."""
+
+    def __init__(self, directory: Path, *, password: str = "", aof: bool = False) -> None:
+        port = _free_port()
+        url = f"redis://{f':{password}@' if password else ''}127.0.0.1:{port}/0"
+        options = ["--port", str(port), *(["--requirepass", password] if password else [])]
+        super().__init__(directory, url, options, fsync="always" if aof else None)
 
 
 @contextmanager

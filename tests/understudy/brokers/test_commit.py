@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import dramatiq
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
@@ -288,3 +290,26 @@ def test_nobody_waits_for_ever_for_an_unknown_actor(
     drain()
     assert handle(message).status == "FAILURE"
     assert "gone" in str(handle(message).result)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["success", "failure"])
+def test_effects_may_be_announced_once_the_outcome_is_committed(
+    broker: RedisBroker, faults: Faults, drain: Callable[..., int], fails: bool
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    class Announcer(dramatiq.Middleware):
+        def after_commit(self, broker: Any, message: Any) -> None:
+            told.append((message.outcome.disposition, handle(message).status))
+
+    broker.add_middleware(Announcer())
+
+    @actor
+    def body() -> None:
+        if fails:
+            raise ValueError
+
+    body.send()
+    faults.fail("settle", times=2)
+    drain()
+    assert told == [("failed", "FAILURE") if fails else ("done", "SUCCESS")]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.understudy.brokers.helpers import SOON, pending, take_away
 from understudy import actor
-from understudy.brokers.committer import COMMITTED, LOST, MOST, Committer, Settlement
+from understudy.brokers.committer import COMMITTED, LOST, MISFIT, MOST, Committer, Settlement
 from understudy.brokers.held import HeldMessage
 from understudy.brokers.operations import Operations
 from understudy.brokers.redis import RedisBroker
@@ -104,10 +105,10 @@ def test_outcomes_are_committed_in_the_order_in_which_they_stand(broker: RedisBr
 
 
 def test_a_batch_is_bounded_in_number_and_in_size(broker: RedisBroker, faults: Faults) -> None:
-    held = hold(broker, 100)
+    held = hold(broker, MOST + 29)
     committer = Committer(broker.storage, worker="w", pause=lambda seconds: True, busy=lambda: True)
-    committer._line.extend(settlement(one, lambda verdict: None) for one in held[:90])
-    committer._line.extend(settlement(one, lambda verdict: None, size=600_000) for one in held[90:93])
+    committer._line.extend(settlement(one, lambda verdict: None) for one in held[:-3])
+    committer._line.extend(settlement(one, lambda verdict: None, size=600_000) for one in held[-3:])
     faults.exchanges.clear()
     assert committer.flush()
     assert faults.exchanges.count("settle") == 2 + 2
@@ -193,4 +194,37 @@ def test_finish_waits_for_whoever_commits(broker: RedisBroker) -> None:
     go.set()
     first.join(SOON)
     second.join(SOON)
+    assert told == [COMMITTED, COMMITTED]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_nobody_has_foreseen_drops_no_outcome(
+    broker: RedisBroker, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    held = hold(broker, 4)
+    told: list[str] = []
+    run, failures = broker.storage.run, iter([RuntimeError("not foreseen")] * times)
+
+    def sometimes(name: str, *args: Any, **more: Any) -> Any:
+        if name == "settle" and (failure := next(failures, None)) is not None:
+            raise failure
+        return run(name, *args, **more)
+
+    monkeypatch.setattr(broker.storage, "run", sometimes)
+    committer = Committer(broker.storage, worker="w", pause=lambda seconds: True, busy=lambda: True)
+    committer._line.extend(settlement(one, told.append) for one in held)
+    assert committer.flush()
+    assert told == [MISFIT] * (times - 1) + [COMMITTED] * (5 - times)
+
+
+def test_who_fails_at_its_verdict_keeps_the_others_from_none(broker: RedisBroker) -> None:
+    held = hold(broker, 3)
+    told: list[str] = []
+
+    def fails(verdict: str) -> None:
+        raise RuntimeError("not foreseen")
+
+    committer = Committer(broker.storage, worker="w", pause=lambda seconds: True, busy=lambda: True)
+    committer._line.extend([settlement(held[0], fails), *(settlement(one, told.append) for one in held[1:])])
+    assert committer.flush()
     assert told == [COMMITTED, COMMITTED]

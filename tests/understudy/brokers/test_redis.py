@@ -23,16 +23,18 @@ def test_a_send_that_is_resent_is_put_once(broker: RedisBroker, faults: Faults) 
     sent: list[tuple[list[str], list[Value]]] = []
     run = broker.storage.run
 
-    def twice(name: str, keys: list[str], args: list[Value]) -> object:
-        sent.append((keys, args))
+    def twice(name: str, keys: list[str], args: list[Value] | tuple[()] = (), **more: str) -> object:
+        if name in ("send", "enqueue"):
+            sent.append((keys, list(args)))
         run(name, keys, args)
         return run(name, keys, args)
 
     broker.storage.run = twice  # type: ignore[assignment, method-assign]
     broker.transmit(message, delay=None)
     broker.transmit(message, delay=None)
-    assert len(sent) == 2
-    assert broker.size("default") == 2, "the same message twice is two entries, a script that is resent one"
+    broker.transmit_many([(message, None), (message, 60.0)])
+    assert len(sent) == 3
+    assert broker.size("default") == 4, "the same message twice is two entries, a script that is resent one"
 
 
 def test_a_success_leaves_nothing_behind_on_the_queue(broker: RedisBroker) -> None:

@@ -34,8 +34,9 @@ def one(broker: RedisBroker) -> HeldMessage:
 
 
 def marks(broker: RedisBroker) -> dict[bytes, bytes]:
+    """Entry -> mark."""
     found: dict[bytes, bytes] = broker.storage.client.hgetall(broker.storage.keys.started(broker.worker_id))  # type: ignore[assignment]
-    return found
+    return {name.rpartition(b" ")[2]: mark for name, mark in found.items()}
 
 
 def test_without_threads_a_mark_is_written_at_once(broker: RedisBroker) -> None:

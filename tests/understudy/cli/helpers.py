@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +14,10 @@ import pytest
 
 from tests.house.project import ROOT
 from understudy import cli
+from understudy.testing.conditions import wait_until
 
 ACTORS = "tests.understudy.cli.actors_for_tests"
 READY = "Worker process is ready for action."
-
-
-def wait_until(predicate: Callable[[], object], timeout: float = 30.0) -> None:
-    """Across a process boundary there is nothing to await but the condition itself."""
-    deadline = time.monotonic() + timeout
-    while not predicate():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -109,7 +100,7 @@ class Running:
         return self.log.read_text(encoding="utf-8")
 
     def await_line(self, text: str) -> None:
-        wait_until(lambda: text in self.said or self.process.poll() is not None)
+        wait_until(lambda: text in self.said or self.process.poll() is not None, timeout=30, what=text)
         assert text in self.said, self.said
 
     def tell(self, number: signal.Signals) -> None:

@@ -77,8 +77,8 @@ def test_every_wrong_setting_is_listed_without_a_traceback(here: Here, monkeypat
     monkeypatch.setenv("REDIS_URL", "http://user:hush@host")
     monkeypatch.setenv("UNDERSTUDY_THREADS", "many")
     monkeypatch.setenv("UNDERSTUDY_THREDS", "4")
-    for command in (["worker"], ["up"], ["send", "add"], ["status", "x"], ["dead", "list"], ["doctor"], ["settings"]):
-        ended = here(*command)
+    for command in ("worker", "up", "send add", "status x", "revoke x", "dead list", "doctor", "settings"):
+        ended = here(*command.split())
         assert ended.code == Exit.USAGE
         assert "3 settings are wrong" in ended.err
         assert all(name in ended.err for name in ("REDIS_URL", "UNDERSTUDY_THREADS", "UNDERSTUDY_THREDS"))
@@ -87,7 +87,7 @@ def test_every_wrong_setting_is_listed_without_a_traceback(here: Here, monkeypat
 
 
 @pytest.mark.parametrize(
-    "command", [["worker"], ["up"], ["send", "add"], ["status", "x"], ["dead", "list"], ["doctor"]]
+    "command", [["worker"], ["up"], ["send", "add"], ["status", "x"], ["revoke", "x"], ["dead", "list"], ["doctor"]]
 )
 def test_the_unit_test_broker_is_refused(here: Here, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
     monkeypatch.setenv("BROKER_URL", "stub://")
@@ -96,7 +96,7 @@ def test_the_unit_test_broker_is_refused(here: Here, monkeypatch: pytest.MonkeyP
     assert "BROKER_URL='stub://' keeps messages inside one process" in ended.err
 
 
-@pytest.mark.parametrize("command", [["send", "add"], ["status", "x"], ["dead", "list"], ["doctor"]])
+@pytest.mark.parametrize("command", [["send", "add"], ["status", "x"], ["revoke", "x"], ["dead", "list"], ["doctor"]])
 def test_a_server_that_is_away_ends_with_3(here: Here, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:hush@127.0.0.1:1/0")
     ended = here(*command)

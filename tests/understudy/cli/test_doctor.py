@@ -91,6 +91,13 @@ def test_what_is_not_fine_is_told_with_what_to_do(server: dict[str, Any], name: 
     assert said in check.text
 
 
+@pytest.mark.parametrize(("alive", "said"), [(1, "1 process alive"), (3, "3 processes alive")])
+def test_workers_are_counted_in_words(alive: int, said: str) -> None:
+    workers = tuple(replace(ALIVE, id=f"w{number}") for number in range(alive))
+    judged = judge(Settings(), Findings(FINE, {"write": "mail"}, [QUIET], list(workers)))
+    assert said in [check.text for check in judged if check.name == "workers"]
+
+
 def test_short_queues_and_workers_that_ended_long_ago_are_no_trouble() -> None:
     busy = replace(QUIET, waiting=9, oldest=3.0, held=2, delayed=1, overdue=0.4)
     assert verdicts(queues=(busy,), workers=(ALIVE, replace(DEAD, holds=0), UNSURE)) == []

@@ -12,8 +12,9 @@ from understudy.cli.preflight import Modules
 from understudy.embedded import EmbeddedServer
 from understudy.settings import Settings
 from understudy.supervisor.signals import SAME_SIGNAL
+from understudy.testing.conditions import wait_until
 
-from .helpers import READY, Running, environment, there, wait_until
+from .helpers import READY, Running, environment, there
 
 
 def start(directory: Path, *words: str) -> Running:

@@ -96,3 +96,30 @@ def test_a_retry_says_when_it_runs_again(freezer: FrozenDateTimeFactory) -> None
 )
 def test_times_are_told_in_the_largest_unit(seconds: float, text: str) -> None:
     assert views.ago(seconds) == text
+
+
+def test_rate_and_time_left_stand_beside_the_numbers() -> None:
+    one = row(state="PROGRESS", progress={"current": 3, "total": 4, "item": "ada"}, rate=0.25, eta=4.0)
+    assert views.note(one) == "3/4  0.25/s  4 s left  item=ada"
+    assert views.note({**one, "rate": 12_345.6, "eta": 200.0}) == "3/4  12,346/s  3 min left  item=ada"
+    assert views.note({**one, "rate": 1.0, "eta": None}) == "3/4  1/s  item=ada"
+    assert views.note({**one, "eta": 0.0}).startswith("3/4  0.25/s  0 s left")
+
+
+def many(**states: int) -> list[dict[str, Any]]:
+    return [row(id=f"{state}{n}", state=state) for state, count in states.items() for n in range(count)]
+
+
+def test_a_board_has_a_bar_for_each_message_and_counts_them() -> None:
+    said = shown(views.board(many(SUCCESS=2, PROGRESS=3), 40))
+    assert said.count("━") > 50
+    assert all(name in said for name in ("SUCCESS0", "SUCCESS1", "PROGRESS0", "PROGRESS1", "PROGRESS2"))
+    assert "2 of 5 have ended" in said
+    assert "have ended" not in shown(views.board(many(SUCCESS=1), 40))
+
+
+def test_a_board_that_is_too_long_shows_what_goes_on_and_what_failed_first() -> None:
+    said = shown(views.board(many(SUCCESS=30, FAILURE=2, PROGRESS=3), 10))
+    assert len(said.splitlines()) == 9
+    assert all(name in said for name in ("PROGRESS0", "PROGRESS2", "FAILURE0", "FAILURE1", "SUCCESS0"))
+    assert "32 of 35 have ended; 8 are shown" in said

@@ -9,7 +9,7 @@ from understudy import client, clock, progress
 from understudy.actors import actor
 from understudy.brokers.settlement import SettlingBroker
 from understudy.cli.watch import LOOK_AGAIN, Watch
-from understudy.records import Records
+from understudy.records import Record, Records
 from understudy.storage.client import Storage, connect
 
 Drain = Callable[..., int]
@@ -99,3 +99,33 @@ def test_an_end_that_was_seen_is_kept_although_it_is_forgotten(records: Records,
     records.forget("m1")
     assert watch.read() == []
     assert watch.succeeded
+
+
+@pytest.mark.usefixtures("work")
+def test_only_those_that_were_told_of_are_read(records: Records, drain: Drain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch of a thousand messages does not read all of them whenever one says something."""
+    reads: list[str] = []
+    real = records.read
+
+    def read(message_id: str) -> Record:
+        reads.append(message_id)
+        return real(message_id)
+
+    monkeypatch.setattr(records, "read", read)
+    watch = Watch(records, [f"m{n}" for n in range(50)])
+    looks = watch.changes(timeout=LOOK_AGAIN / 2)
+    assert next(looks) == watch.ids
+    reads.clear()
+    send("m7")
+    drain()
+    assert next(looks) == ["m7"]
+    assert set(reads) == {"m7"}
+
+
+def test_a_change_that_nobody_told_of_is_found_a_little_later(records: Records) -> None:
+    storage = records.storage
+    watch = Watch(records, ["m1", "m2"])
+    looks = watch.changes()
+    next(looks)
+    storage.client.hset(storage.keys.state("m2"), mapping={"state": "SUCCESS", "result": "1"})
+    assert next(looks) == ["m2"]

@@ -12,8 +12,9 @@ import pytest
 
 from understudy.cli.console import Exit
 from understudy.cli.worker import _settle
+from understudy.testing.conditions import wait_until
 
-from .helpers import ACTORS, READY, Here, Running, environment, there, wait_until, worker
+from .helpers import ACTORS, READY, Here, Running, environment, there, worker
 
 
 @pytest.fixture(scope="module")

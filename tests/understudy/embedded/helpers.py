@@ -1,11 +1,9 @@
-"""Processes that use an embedded server, and a wait for what other processes do."""
+"""Processes that use an embedded server."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -27,14 +25,6 @@ for command in sys.stdin:
     except EmbeddedServerError as error:
         print("error", str(error).splitlines()[0], flush=True)
 """
-
-
-def wait_until(predicate: Callable[[], object], timeout: float = 20.0) -> None:
-    """Across a process boundary there is nothing to await but the condition itself."""
-    deadline = time.monotonic() + timeout
-    while not predicate():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 class User:

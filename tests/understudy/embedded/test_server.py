@@ -15,8 +15,9 @@ from redis import Redis
 
 from understudy.embedded import EmbeddedServer, wire
 from understudy.errors import EmbeddedServerError
+from understudy.testing.conditions import wait_until
 
-from .helpers import User, get, is_gone, pid_of, put, supervisor_of, wait_until
+from .helpers import User, get, is_gone, pid_of, put, supervisor_of
 
 MakeServer = Callable[..., EmbeddedServer]
 

@@ -13,8 +13,9 @@ import pytest
 from understudy.embedded import EmbeddedServer, locks, wire
 from understudy.embedded.layout import Layout
 from understudy.errors import EmbeddedServerError
+from understudy.testing.conditions import wait_until
 
-from .helpers import User, get, is_gone, pid_of, put, supervisor_of, wait_until
+from .helpers import User, get, is_gone, pid_of, put, supervisor_of
 
 MakeServer = Callable[..., EmbeddedServer]
 

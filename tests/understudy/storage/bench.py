@@ -99,15 +99,19 @@ class Bench:
     def started(self, *holds: Hold, worker: str = "w1", mark: str = "1", tracked: bool = True) -> Any:
         names, args = [self.keys.clock, self.keys.started(worker), self.stream, self.keys.state("m")], [GROUP, worker]
         for hold in holds:
-            args += [3, hold.entry, hold.token, mark, 4 if tracked else 0, self.keys.channel("m"), "a", "q"]  # type: ignore[list-item]
+            args += [3, hold.entry, hold.token, mark, 4 if tracked else -4, self.keys.channel("m"), "a", "q"]  # type: ignore[list-item]
         return self.run("started", names, args)
 
-    def progress(self, hold: Hold, info: bytes = b"5") -> Any:
+    def progress(self, hold: Hold, info: bytes = b"5", rate: str = "") -> Any:
         names = [self.keys.clock, hold.stream, self.keys.state("m")]
-        return self.run("progress", names, [GROUP, hold.entry, hold.token, info, self.keys.channel("m"), "a", "q"])
+        args = [GROUP, hold.entry, hold.token, info, self.keys.channel("m"), "a", "q", rate]
+        return self.run("progress", names, args)
 
-    def item(self, hold: Hold, close: str, mark: str, opens: str, on_doubt: str = "skip", resent: Any = None) -> Any:
-        args = [GROUP, hold.entry, hold.token, close, mark, opens, on_doubt]
+    def item(
+        self, hold: Hold, close: dict[str, str], opens: list[str], on_doubt: str = "skip", resent: Any = None
+    ) -> Any:
+        pairs = [part for pair in close.items() for part in pair]
+        args = [GROUP, hold.entry, hold.token, on_doubt, len(close), *pairs, *opens]
         return self.run("item", [hold.stream, self.keys.items("m")], args, resent=resent)
 
     def promote(self, most: int = 100, resent: Any = None) -> Any:

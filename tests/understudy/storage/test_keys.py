@@ -13,6 +13,7 @@ ALL = [
     KEYS.items("a"),
     KEYS.claimed_items("a"),
     KEYS.claim("a"),
+    KEYS.unique("a"),
     KEYS.channel("a"),
     KEYS.queues,
     KEYS.leases,
@@ -24,6 +25,9 @@ ALL = [
     KEYS.staged("a"),
     KEYS.published("a"),
     KEYS.outbox,
+    KEYS.revoked,
+    KEYS.stopped,
+    KEYS.revocations,
     *QueueKeys("shop", "a").all,
 ]
 

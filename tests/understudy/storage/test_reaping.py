@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from understudy.holds import Hold
+
 from .bench import Bench
 from .dumps import dump
 
@@ -58,10 +60,30 @@ def test_the_deaths_of_a_body_that_was_running_are_counted(bench: Bench) -> None
     for deaths in (1, 2, 3):
         bench.take() if deaths == 1 else bench.taken()
         hold = bench.holding()[0]
-        bench.client.hset(bench.keys.started("w1"), hold, "1")
+        bench.client.hset(bench.keys.started("w1"), f"{bench.stream} {hold}", "1")
         assert bench.reap(resent=[b"reaped", 0]) == [b"reaped", 1], "in company nobody is condemned"
         assert bench.client.xrange(bench.stream)[-1][1][b"d"] == str(deaths).encode()
         assert not bench.client.exists(bench.keys.started("w1"))
+
+
+def test_nobody_is_blamed_for_what_ran_under_the_same_entry_of_another_stream(bench: Bench) -> None:
+    """An entry's id is unique in its stream only; two streams of a queue may well have the same one."""
+    high, normal = bench.queue.streams[:2]
+    for stream in (high, normal):
+        bench.client.xadd(stream, {"m": stream}, id="1-1")
+    innocent, guilty = bench.taken(stream=high), bench.taken(stream=normal)
+    bench.started(guilty)
+    bench.settle((innocent, [bench.begun(innocent)]))
+    bench.client.xadd(high, {"m": "innocent", "d": "0", "w": ""}, id="1-2")
+    bench.client.xadd(normal, {"m": "guilty", "d": "0", "w": ""}, id="1-2")
+    for stream in (high, normal):
+        bench.taken(stream=stream)
+    bench.started(Hold(normal, "1-2", "q/2/1-2"))
+    for stream in (high, normal):
+        names = [bench.keys.leases, bench.keys.started("w1"), stream]
+        bench.run("reap", names, _args(), resent=[b"reaped", 0])
+    assert [fields[b"d"] for _, fields in bench.client.xrange(high)] == [b"0"]
+    assert [fields[b"d"] for _, fields in bench.client.xrange(normal)] == [b"1", b"1"]
 
 
 @pytest.mark.parametrize(("before", "mark", "condemned"), [(2, "alone", True), (1, "alone", False), (2, "1", False)])
@@ -70,7 +92,7 @@ def test_who_was_alone_at_the_last_of_too_many_deaths_is_left_pending_for_the_ca
 ) -> None:
     bench.client.xadd(bench.stream, {"m": "poison", "d": before, "w": "w0"})
     hold = bench.taken()
-    bench.client.hset(bench.keys.started("w1"), hold.entry, mark)
+    bench.client.hset(bench.keys.started("w1"), f"{bench.stream} {hold.entry}", mark)
     innocent = bench.take()
     reply = bench.storage.run("reap", [bench.keys.leases, bench.keys.started("w1"), bench.stream], _args())
     if condemned:

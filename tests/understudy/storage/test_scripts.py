@@ -12,8 +12,9 @@ from understudy.storage import scripts
 FOLDER = resources.files("understudy.storage") / "lua"
 LUA = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
 NAMES = sorted(name for name in LUA if not name.startswith("_"))
-#: What stands for a key that was passed: KEYS itself, its number in an operation, or a name given to one of these.
-PASSED = re.compile(r"KEYS\[|key\(op, \d\)|outcome\.stream|(record|items|claim|name|\.\.\.)[,)]")
+#: What stands for a key that was passed: KEYS itself, its number in an operation, or a name given to one of these; and
+#: the record of whoever set a lock, which was passed then and is read.
+PASSED = re.compile(r"KEYS\[|key\(op, \d\)|outcome\.stream|lock\.record,|(record|items|claim|name|revoked|\.\.\.)[,)]")
 
 
 def code(name: str) -> str:
@@ -63,6 +64,6 @@ def test_no_script_looks_for_keys_or_asks_for_the_time_but_through_now(name: str
 @pytest.mark.parametrize("name", scripts.NAMES)
 def test_what_a_script_stands_on_comes_before_it(name: str) -> None:
     text = scripts.source(name)
-    assert text.startswith("-- _prelude")
+    assert text.startswith(f"-- {name}" if name in scripts.ALONE else "-- _prelude")
     assert text.endswith(LUA[f"{name}.lua"])
     assert ("local APPLY" in text) == (name in scripts.APPLYING) == ("parse(ARGV" in code(f"{name}.lua"))

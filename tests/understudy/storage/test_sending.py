@@ -24,7 +24,7 @@ def test_messages_are_accepted_together_and_in_order(bench: Bench) -> None:
     assert bench.waiting() == [b"a", b"b"]
     assert bench.waiting(bench.queue.streams[HIGH - 1]) == [b"urgent"]
     entry = bench.client.xrange(bench.stream)[0][1]
-    assert entry == {b"m": b"a", b"d": b"0", b"w": b""}
+    assert entry == {b"m": b"a"}
 
 
 def test_the_same_call_is_accepted_once_and_the_next_of_its_lane_again(bench: Bench) -> None:
@@ -74,7 +74,7 @@ def test_a_message_is_promoted_exactly_when_it_is_due(bench: Bench, freezer: Fro
     freezer.tick(0.001)
     assert bench.promote(resent=[0, 4000]) == [1, 4000]
     assert bench.waiting() == [b"a"]
-    assert bench.client.xrange(bench.stream)[0][1] == {b"m": b"a", b"d": b"0", b"w": b""}
+    assert bench.client.xrange(bench.stream)[0][1] == {b"m": b"a"}
     freezer.tick(4)
     assert bench.promote(resent=[0, -1]) == [1, -1]
     assert bench.waiting(bench.queue.streams[LOW - 1]) == [b"b"]
@@ -124,3 +124,37 @@ def test_a_message_whose_stream_is_spoilt_stays_delayed(bench: Bench, freezer: F
 def _names(bench: Bench) -> list[str]:
     queue = bench.queue
     return [bench.keys.clock, queue.delayed, queue.payloads, queue.ids, *queue.streams]
+
+
+def test_one_message_is_accepted_once_however_often_the_call_is_resent(bench: Bench) -> None:
+    producer = bench.keys.producer("p")
+    for token, answer in (("1", 1), ("1", 0), ("2", 1), ("2", 0)):
+        assert bench.storage.run("send", [producer, bench.stream], ["lane", token, b"x"]) == answer
+    assert bench.storage.run("send", [producer, bench.stream], ["another lane", "2", b"y"]) == 1
+    assert bench.waiting() == [b"x", b"x", b"y"]
+    assert bench.client.pttl(producer) > 0
+
+
+@pytest.mark.parametrize("which", ["producer", "stream"])
+def test_one_message_is_not_accepted_where_a_key_holds_something_else(bench: Bench, which: str) -> None:
+    producer = bench.keys.producer("p")
+    wrong = producer if which == "producer" else bench.stream
+    bench.client.set(wrong, "x")
+    before = dump(bench.storage)
+    for _ in range(2):
+        with pytest.raises(ServerUnavailable, match="WRONGTYPE"):
+            bench.storage.run("send", [producer, bench.stream], ["lane", "1", b"x"])
+    assert dump(bench.storage) == before
+
+
+@pytest.mark.parametrize("script", ["send", "enqueue"])
+def test_a_copy_of_an_earlier_call_that_comes_late_is_not_accepted_again(bench: Bench, script: str) -> None:
+    producer = bench.keys.producer("p")
+    answers = []
+    for token in (1, 2, 1, 2, 3):
+        if script == "send":
+            answers.append(bench.storage.run("send", [producer, bench.stream], ["lane", token, b"x"]))
+        else:
+            answers.append(bench.enqueue(bench.add(b"x"), token=str(token)))
+    assert answers == [1, 1, 0, 0, 1]
+    assert bench.waiting() == [b"x"] * 3

@@ -92,8 +92,12 @@ def test_what_is_not_finished_never_expires(bench: Bench) -> None:
 def test_marks_close_items_and_forget_only_the_intents_of_their_own_delivery(bench: Bench) -> None:
     hold, items = bench.take(), bench.keys.items("m")
     bench.client.hset(items, mapping={"mine": f"?{hold.token}", "foreign": "?other", "done": "1"})
-    bench.settle((hold, [bench.marks(hold, {"mine": "", "foreign": "", "done": "", "ada": "!no"}, ttl=60)]))
-    assert bench.hash(items) == {b"foreign": b"?other", b"done": b"1", b"ada": b"!no"}
+    bench.client.hset(items, "doubtful", f"??{hold.token}")
+    bench.client.hset(items, mapping={"unheard": f"?{hold.token}", "as before": f"??{hold.token}"})
+    marks = {"mine": "", "doubtful": "", "foreign": "", "done": "", "ada": "!no", "unheard": "?", "as before": "?"}
+    bench.settle((hold, [bench.marks(hold, marks, ttl=60)]))
+    left = {b"foreign": b"?other", b"done": b"1", b"ada": b"!no", b"as before": f"??{hold.token}".encode()}
+    assert bench.hash(items) == left
     assert TTL < bench.client.pttl(items) <= TTL + 60_000
 
 
@@ -257,3 +261,11 @@ def test_the_same_batch_is_committed_once_and_the_next_one_again(bench: Bench) -
 def test_the_note_of_the_last_batch_expires_when_the_worker_is_long_gone(bench: Bench) -> None:
     bench.settle((bench.take(), []))
     assert bench.client.pttl(bench.keys.batch("w1")) > 0
+
+
+def test_a_copy_of_an_earlier_batch_that_comes_late_changes_nothing(bench: Bench) -> None:
+    bench.enqueue(bench.add(b"a"), bench.add(b"b"))
+    first, second = bench.take("w1"), bench.take("w1")
+    for number, hold, verdict in ((1, first, "c"), (2, second, "c"), (1, first, "l"), (2, second, "c")):
+        assert bench.settle((hold, [bench.add(level=HIGH)]), number=number) == verdict
+    assert len(bench.waiting(bench.queue.streams[HIGH - 1])) == 2

@@ -42,6 +42,16 @@ def test_a_fault_after_the_exchange_leaves_its_effect() -> None:
         faults.intercept("a", "after")
 
 
+def test_the_answer_may_be_an_error() -> None:
+    faults = Faults()
+    faults.fail("a", error=ValueError("the answer"))
+    assert faults.planned == 1
+    with pytest.raises(ValueError, match="the answer"):
+        faults.intercept("a", "before")
+    assert faults.planned == 0
+    assert survives(faults, "a")
+
+
 def test_an_outage_ends() -> None:
     faults = Faults()
     with faults.outage():

@@ -2,24 +2,15 @@ import smtplib
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from understudy.testing.conditions import wait_until
 from understudy.testing.smtp_handle import SmtpServer, SmtpThread
 from understudy.testing.smtp_policy import SmtpPolicy
 
 BODY = b"Subject: Hello\r\n\r\nHello"
-
-
-def wait_until(predicate: Callable[[], bool], timeout: float = 20.0) -> None:
-    """At a process boundary there is no signal to wait for."""
-    deadline = time.monotonic() + timeout
-    while not predicate():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def deliver(server: SmtpServer | SmtpThread, *recipients: str) -> None:

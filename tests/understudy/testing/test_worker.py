@@ -10,6 +10,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from understudy import Idempotency, actor, handle
 from understudy.brokers.settlement import SettlingBroker
+from understudy.options import Isolation
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
 
@@ -123,3 +124,13 @@ def test_several_queues_are_drained(broker: SettlingBroker, drain: Drain) -> Non
     first.send()
     assert drain() == 2
     assert ran == ["first", "second"]
+
+
+def test_isolation_can_be_chosen_and_is_remembered(broker: SettlingBroker, step_worker: StepWorker) -> None:
+    seen = [broker.settings]
+    choices: list[Isolation | None] = ["process", "thread", None, "process"]
+    for chosen in choices:
+        step_worker.drain(isolation=chosen)
+        seen.append(broker.settings)
+    assert [settings.isolation for settings in seen] == ["simulated", "process", "thread", "thread", "process"]
+    assert seen[4] is seen[1], "a child goes on under the same settings only"

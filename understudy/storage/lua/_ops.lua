@@ -1,15 +1,23 @@
 -- _ops: put before the scripts that change what lies in queues, after the prelude.
 -- An operation is a name and its arguments, read one after the other from ARGV. A key is passed once, in KEYS, and
 -- meant by its number. Every operation is parsed before the first is applied.
+-- Operations are applied all or none: what was written before one fails is taken back (`apply`). So each notes what it
+-- finds before it writes. Whoever listens to a channel is told as well as can be: that fails nothing.
 --   add      stream, payload, deaths, worker          a message that may run now
---   later    delayed, payloads, ids, channel to wake, member, message id, due in ms, stream number, payload
+--   later    delayed, payloads, ids, channel to wake, member, message id, due in ms, stream number or
+--            "stream number,deaths,length of the worker's name", the name of the worker if there is one and the payload
 --   state    record, TTL in ms, new state ("" keeps it), channel, n, then n pairs field, value ("" removes)
---   marks    items, TTL in ms (0: unfinished), delivery token, n, then n pairs item, mark ("" forgets the intent)
+--   marks    items, TTL in ms (0: unfinished), delivery token, n, then n pairs item, mark ("" forgets the
+--            intent of this delivery; "?" does so unless the item was in doubt before)
 --   claim    claim, delivery token, action ("complete", "keep", "undo", "release"), TTL in ms, items, record TTL in ms, result
 --   dead     dead letters, their bodies, member, body, TTL in ms
 --   begun    started marks, entry                     forgets that the entry was started
 --   publish  staged outcome, published outcome, published outcomes, name, channel to wake    what was staged takes effect
-local LENGTH = { add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
+--   unique   lock, name of the message's record, revoked, message id, until ("done" or "started"), ms for which it stands at
+--            the most, when the message does not begin any more (ms, or ""), number. Is refused, and the operation after it
+--            left out, while another message stands under the lock
+--   free     lock, message id, "1" when the message has ended       it does not stand any more, if it did
+local LENGTH = { unique = 8, free = 3, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
 
 -- parse(argv, at): the operation at position `at`, and the position behind it.
 local function parse(argv, at)
@@ -32,7 +40,7 @@ local function key(op, i) return KEYS[tonumber(op[i])] end
 -- What the keys of an operation hold, by the number of the argument.
 local TYPES = {
   add = {'stream'}, later = {'zset', 'hash', 'hash'}, state = {'hash'}, marks = {'hash'},
-  claim = {'hash', [5] = 'hash'}, dead = {'zset', 'hash'}, begun = {'hash'}, publish = {'list', 'list', 'set'},
+  unique = {'hash'}, free = {'hash'}, claim = {'hash', [5] = 'hash'}, dead = {'zset', 'hash'}, begun = {'hash'}, publish = {'list', 'list', 'set'},
 }
 local types = {}
 
@@ -52,23 +60,60 @@ local function fits(op)
   return true
 end
 
-local APPLY = {}
+-- look(op): reads what `state` and `claim` find, to be judged, and to be put back. All of it at once is cheaper than by name:
+-- mostly there is nothing, or little.
+local function look(op)
+  local found = {}
+  op.flat = redis.call('HGETALL', key(op, 1))
+  for i = 1, #op.flat, 2 do found[op.flat[i]] = op.flat[i + 1] end
+  op.found = found
+  -- A claim that somebody removed by hand is nobody's: it is not written, and stops nothing.
+  if op.name == 'claim' then op.gone = not found.token else op.over = found.state and terminal(found.state) end
+end
+
+-- put_back(op): what was found, and nothing else.
+local function put_back(op)
+  local name = key(op, 1)
+  redis.pcall('DEL', name)
+  for i = 1, #op.flat, 2 do redis.pcall('HSET', name, op.flat[i], op.flat[i + 1]) end
+end
+
+local function tell(channel, what) redis.pcall('PUBLISH', channel, what) end
+
+-- left(name), keep(name, ms): the TTL that was found.
+local function left(name) return redis.call('PTTL', name) end
+local function keep(name, ms)
+  if ms and ms >= 0 then redis.pcall('PEXPIRE', name, ms) else redis.pcall('PERSIST', name) end
+end
+
+local APPLY, UNDO = {}, {}
 
 function APPLY.add(op)
-  redis.call('XADD', key(op, 1), '*', 'm', op[2], 'd', op[3], 'w', op[4])
+  -- What is not said is none: a queue of a million is the smaller for it.
+  if op[3] == '0' and op[4] == '' then op.id = redis.call('XADD', key(op, 1), '*', 'm', op[2])
+  else op.id = redis.call('XADD', key(op, 1), '*', 'm', op[2], 'd', op[3], 'w', op[4]) end
+end
+
+function UNDO.add(op)
+  if op.id then redis.pcall('XDEL', key(op, 1), op.id) end
 end
 
 function APPLY.later(op, at)
   local due = at + tonumber(op[7])
   local first = redis.call('ZRANGE', key(op, 1), 0, 0, 'WITHSCORES')
+  op.found = redis.call('HGET', key(op, 3), op[6])
   redis.call('ZADD', key(op, 1), due, op[5])
   redis.call('HSET', key(op, 2), op[5], op[8] .. ':' .. op[9])
-  local members = redis.call('HGET', key(op, 3), op[6])
-  redis.call('HSET', key(op, 3), op[6], members and (members .. ' ' .. op[5]) or op[5])
+  redis.call('HSET', key(op, 3), op[6], op.found and (op.found .. ' ' .. op[5]) or op[5])
   -- Whoever sleeps until the earliest one is woken when an earlier one comes.
-  if not first[2] or due < tonumber(first[2]) then
-    redis.call('PUBLISH', op[4], due)
-  end
+  if not first[2] or due < tonumber(first[2]) then tell(op[4], due) end
+end
+
+function UNDO.later(op)
+  if op.found == nil then return end
+  redis.pcall('ZREM', key(op, 1), op[5])
+  redis.pcall('HDEL', key(op, 2), op[5])
+  if op.found then redis.pcall('HSET', key(op, 3), op[6], op.found) else redis.pcall('HDEL', key(op, 3), op[6]) end
 end
 
 function APPLY.state(op, at)
@@ -87,31 +132,49 @@ function APPLY.state(op, at)
     set[#set + 1] = 'done_at'; set[#set + 1] = at
     set[#set + 1] = 'expires_at'; set[#set + 1] = at + ttl
     redis.call(unpack(set))
-    redis.call('PEXPIRE', record, ttl + 60000)
+    expire(record, ttl + 60000)
   else
     redis.call(unpack(set))
   end
-  if #gone > 0 then redis.call('HDEL', record, unpack(gone)) end
-  redis.call('PUBLISH', op[4], op[3])
+  if #gone > 0 and #op.flat > 0 then redis.call('HDEL', record, unpack(gone)) end
+  tell(op[4], op[3])
 end
 
+UNDO.state = put_back
+
 function APPLY.marks(op)
-  local items, intent = key(op, 1), '?' .. op[3]
+  local items, ttl = key(op, 1), tonumber(op[2])
+  op.found, op.left = {}, ttl > 0 and left(items)
   for i = 1, #op.pairs, 2 do
     local item, mark = op.pairs[i], op.pairs[i + 1]
-    if mark ~= '' then redis.call('HSET', items, item, mark)
-    elseif redis.call('HGET', items, item) == intent then redis.call('HDEL', items, item) end
+    local found = redis.call('HGET', items, item)
+    op.found[i] = found
+    if mark == '?' then
+      if found == '?' .. op[3] then redis.call('HDEL', items, item) end
+    elseif mark ~= '' then redis.call('HSET', items, item, mark)
+    elseif begun_by(op[3], found) then redis.call('HDEL', items, item) end
   end
-  if tonumber(op[2]) > 0 then redis.call('PEXPIRE', items, tonumber(op[2]) + 60000) end
+  if ttl > 0 then expire(items, ttl + 60000) end
+end
+
+function UNDO.marks(op)
+  local items = key(op, 1)
+  for i = 1, #op.pairs, 2 do
+    local found = op.found and op.found[i]
+    if found then redis.pcall('HSET', items, op.pairs[i], found)
+    elseif found == false then redis.pcall('HDEL', items, op.pairs[i]) end
+  end
+  if op.left then keep(items, op.left) end
 end
 
 function APPLY.claim(op, at)
   local claim, action, ttl, items = key(op, 1), op[3], tonumber(op[4]), key(op, 5)
   if action == 'complete' then
+    op.left = left(items)
     redis.call('HSET', claim, 'status', 'done', 'until', at + ttl, 'result', op[7])
     redis.call('HDEL', claim, 'after')
-    redis.call('PEXPIRE', claim, ttl + 60000)
-    redis.call('PEXPIRE', items, math.max(ttl, tonumber(op[6])) + 60000)
+    expire(claim, ttl + 60000)
+    expire(items, math.max(ttl, tonumber(op[6])) + 60000)
   elseif action == 'keep' then
     redis.call('HSET', claim, 'status', 'kept', 'until', at + ttl)
     redis.call('HDEL', claim, 'after')
@@ -119,15 +182,21 @@ function APPLY.claim(op, at)
     -- The claim was taken and nobody heard so: the body has not run. What an earlier holder left in doubt stays so.
     redis.call('HSET', claim, 'status', 'kept', 'until', at + ttl)
   else
+    op.left = left(items)
     redis.call('DEL', claim)
     if redis.call('EXISTS', items) == 1 then
       -- Nobody holds the key, but who claims it next shall go on where this one stopped.
       local rest = tonumber(op[6])
       redis.call('HSET', claim, 'v', '1', 'status', 'free', 'until', at + rest)
-      redis.call('PEXPIRE', claim, rest + 60000)
-      redis.call('PEXPIRE', items, rest + 60000)
+      expire(claim, rest + 60000)
+      expire(items, rest + 60000)
     end
   end
+end
+
+function UNDO.claim(op)
+  put_back(op)
+  if op.left then keep(key(op, 5), op.left) end
 end
 
 function APPLY.dead(op, at)
@@ -135,19 +204,117 @@ function APPLY.dead(op, at)
   redis.call('HSET', key(op, 2), op[3], op[4])
   -- What is older than the TTL goes as new ones come; a bounded number at a time.
   local old = redis.call('ZRANGEBYSCORE', key(op, 1), '-inf', at - tonumber(op[5]), 'LIMIT', 0, 100)
-  if #old > 0 then
-    redis.call('ZREM', key(op, 1), unpack(old))
-    redis.call('HDEL', key(op, 2), unpack(old))
+  -- The bodies first: whatever is left behind is found again the next time.
+  if #old > 0 and type(redis.pcall('HDEL', key(op, 2), unpack(old))) == 'number' then
+    redis.pcall('ZREM', key(op, 1), unpack(old))
   end
 end
 
-function APPLY.publish(op)
-  redis.call('RENAME', key(op, 1), key(op, 2))
-  redis.call('PERSIST', key(op, 2))
-  redis.call('SADD', key(op, 3), op[4])
-  redis.call('PUBLISH', op[5], op[4])
+function UNDO.dead(op)
+  redis.pcall('ZREM', key(op, 1), op[3])
+  redis.pcall('HDEL', key(op, 2), op[3])
 end
 
-function APPLY.begun(op)
-  redis.call('HDEL', key(op, 1), op[2])
+function APPLY.publish(op)
+  op.left = left(key(op, 1))
+  redis.call('RENAME', key(op, 1), key(op, 2))
+  op.moved = true
+  redis.call('PERSIST', key(op, 2))
+  redis.call('SADD', key(op, 3), op[4])
+  tell(op[5], op[4])
+end
+
+function UNDO.publish(op)
+  if not op.moved then return end
+  redis.pcall('SREM', key(op, 3), op[4])
+  redis.pcall('RENAME', key(op, 2), key(op, 1))
+  keep(key(op, 1), op.left)
+end
+
+-- stands(lock, revoked, at): the message that set a lock has neither ended nor, if that is enough, begun. What it has come to
+-- is read from its record: its name is in the lock, because nobody else knows it. That locks are freed is only the rule.
+local function stands(lock, revoked, at)
+  if not lock.id or expired(lock['until'], at) then return false end
+  local record = redis.pcall('HMGET', lock.record, 'state', 'expires_at', 'done_at', 'by')
+  if record.err then record = {} end
+  local state, begun = record[1], record[4] and record[4] ~= lock.by
+  -- An id may be sent anew: the end of an earlier message of this name is not the end of this one.
+  if state and terminal(state) and (tonumber(record[3]) or 0) >= tonumber(lock.since) then return false end
+  if begun then return lock.ends ~= 'started' end
+  if lock.expires ~= '' and expired(lock.expires, at) then return false end
+  if state and not (terminal(state) and expired(record[2], at)) then return true end
+  local forgotten = redis.pcall('ZSCORE', revoked, lock.id)
+  return type(forgotten) ~= 'string' or expired(forgotten, at)
+end
+
+function APPLY.unique(op, at, follower)
+  local name = key(op, 1)
+  look(op)
+  if stands(op.found, key(op, 3), at) then
+    op.refused, op.gone, follower.gone = op.found.id, true, true
+    return
+  end
+  local ms = tonumber(op[6])
+  op.left = left(name)
+  local by = redis.pcall('HGET', key(op, 2), 'by')
+  op.set = true
+  redis.call('DEL', name)
+  redis.call('HSET', name, 'v', '1', 'id', op[4], 'record', key(op, 2), 'by', type(by) == 'string' and by or '',
+    'ends', op[5], 'since', at, 'until', at + ms, 'expires', op[7])
+  expire(name, ms + 60000)
+end
+
+function UNDO.unique(op)
+  if not op.set then return end
+  put_back(op)
+  keep(key(op, 1), op.left)
+end
+
+function APPLY.free(op)
+  look(op)
+  if op.found.id ~= op[2] or op[3] ~= '1' then return end
+  op.left = left(key(op, 1))
+  op.set = true
+  redis.call('DEL', key(op, 1))
+end
+
+UNDO.free = UNDO.unique
+
+-- refusals(ops): what was refused, as the number, the length of the id of the message that stands, and the id.
+local function refusals(ops)
+  local found = ''
+  for _, op in ipairs(ops) do
+    if op.refused then found = found .. op[8] .. ':' .. #op.refused .. ':' .. op.refused end
+  end
+  return found
+end
+
+-- only_free(ops): of a message that has ended before nothing is left to do but to free its lock.
+local function only_free(ops)
+  for i = #ops, 1, -1 do
+    if ops[i].name == 'free' then ops[i][3] = '1' else table.remove(ops, i) end
+  end
+end
+
+-- After the acknowledgement, and it fails nothing: a mark that is left behind counts for no death, its entry is gone.
+local function forget_begun(op, stream) redis.pcall('HDEL', key(op, 1), mark_of(stream, op[2])) end
+
+-- apply(ops, at): applies operations, one after the other.
+local function apply(ops, at)
+  for i, op in ipairs(ops) do
+    ops.applied = i
+    if not op.gone then APPLY[op.name](op, at, ops[i + 1]) end
+  end
+end
+
+-- all_or_none(change, ops, ...): calls `change`, which applies `ops`. If it fails they are taken back, the last first, and
+-- why it failed is returned.
+local function all_or_none(change, ops, ...)
+  ops.applied = 0
+  local done, why = pcall(change, ops, ...)
+  if done then return nil end
+  for i = ops.applied, 1, -1 do
+    if not ops[i].gone then UNDO[ops[i].name](ops[i]) end
+  end
+  return type(why) == 'table' and why.err or tostring(why)
 end

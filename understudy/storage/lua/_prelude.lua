@@ -32,3 +32,25 @@ end
 local function held(stream, group, entry)
   return #pending(stream, group, entry, entry, 1) > 0
 end
+
+-- mark_of(stream, entry): the field of a started mark. An entry's id alone is unique in its stream only.
+local function mark_of(stream, entry) return stream .. ' ' .. entry end
+
+-- room(name): from here on this script may write although the server is full. A full server refuses the first write of a
+-- script if it is one that needs memory, and asks no more after one that does not: this one, which does nothing to a key
+-- that never expires. For what was accepted before, which must come to its end to make room; `enqueue` does without.
+local function room(name) redis.call('PERSIST', name) end
+
+-- expire(name, ms): a server refuses a TTL that ends beyond what it can count; this one ends in thirty thousand years.
+local function expire(name, ms) redis.call('PEXPIRE', name, math.min(ms, 1e15)) end
+
+-- copies(id, members): the delayed copies of a message, from what the queue's ids say. Each is the id, "|" and 16 characters;
+-- they are told apart by their length, because an id may have blanks in it.
+local function copies(id, members)
+  local found, length = {}, #id + 17
+  for i = 1, #(members or ''), length + 1 do found[#found + 1] = string.sub(members, i, i + length - 1) end
+  return found
+end
+
+-- begun_by(token, mark): the mark of an item is an intent of this delivery, which did not close it yet.
+local function begun_by(token, mark) return mark == '?' .. token or mark == '??' .. token end

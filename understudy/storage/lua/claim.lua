@@ -9,6 +9,7 @@
 --        {"takeover", owner}          claimed, but an earlier holder died while running the body
 --        {"done", owner, result}      an outcome is committed under this key: here it is
 --        {"finished", state}          the message itself has ended, under another key: nothing is claimed
+--        {"lost", ""}                 the message is not held by this delivery any more: nothing is claimed
 --        {"busy", owner, wait}        held by a live twin (wait is -1), or kept for a retry of it for `wait` ms
 -- Safe to resend: the same token gets the same claim and the same answer.
 local at = now(KEYS[1])
@@ -16,12 +17,13 @@ local claim = redis.call('HMGET', KEYS[2], 'status', 'owner', 'token', 'until', 
 local status, owner, token, deadline = claim[1], claim[2], claim[3], tonumber(claim[4] or '0')
 
 -- A delivery lives while its entry is pending: whoever gives back what a dead worker held removes the entry.
-local function lives()
+local function lives(token, deadline)
   local number, entry = string.match(token, '^' .. string.gsub(ARGV[4], '%p', '%%%0') .. '/(%d)/(.*)$')
   if not number then return deadline > at end
   return held(KEYS[4 + tonumber(number)], ARGV[3], entry)
 end
 
+if not lives(ARGV[1], 0) then return {'lost', ''} end
 local after = false
 if status == 'done' and deadline > at then return {'done', owner, claim[5] or ''} end
 if status ~= 'running' or token ~= ARGV[1] then
@@ -30,7 +32,7 @@ if status ~= 'running' or token ~= ARGV[1] then
 end
 if status == 'running' then
   if token == ARGV[1] then after = claim[6]
-  elseif lives() then return {'busy', owner, -1}
+  elseif lives(token, deadline) then return {'busy', owner, -1}
   else after = owner end
 end
 if status == 'kept' then after = claim[6] end

@@ -1,30 +1,44 @@
--- item: closes the item that was worked on and opens the next one, in one round trip.
+-- item: closes the items that were worked on and opens the next ones, in one round trip.
 -- KEYS: 1 stream, 2 items
--- ARGV: 1 group, 2 entry, 3 delivery token, 4 item to close ("" for none), 5 its mark ("" forgets the intent: put off),
---       6 item to open ("" for none), 7 what to do with an item in doubt ("repeat" or "skip")
--- Marks: "1" done; "!..." failed for good, with the reason; "?token" begun by that delivery and never closed.
--- Reply: {"lost"}           this delivery does not hold the message any more, nothing was written
---        {"open"}           the next item may be worked on: its intent is stored
---        {"repeat"}         the same, but an earlier delivery died while working on it
---        {"doubt"}          an earlier delivery died while working on it: left alone
---        {"closed", mark}   it is done or failed already
---        {"ok"}             nothing was to be opened
--- Safe to resend: an intent under the own token counts as fresh.
+-- ARGV: 1 group, 2 entry, 3 delivery token, 4 what to do with an item in doubt ("repeat" or "skip"), 5 how many to close,
+--       then pairs item, mark ("" forgets the own intent: put off, or not begun), then the items to open
+-- Marks: "1" done; "!..." failed for good, with the reason; "?token" begun by that delivery and never closed; "??token" the
+--        same, of one that was in doubt before; "@..." what is remembered of the loop as a whole, under the loop's name.
+-- Reply: {"lost"}  this delivery does not hold the message any more, nothing was written
+--        {"held"}  then for each item to open two: a verdict and a mark, which is empty but for "closed":
+--          "open"    it may be worked on: its intent is stored
+--          "repeat"  the same, but an earlier delivery died while working on it
+--          "doubt"   an earlier delivery died while working on it: left alone
+--          "closed"  it is done or failed already
+-- Safe to resend: an intent under the own token is answered as it was the first time.
 if not held(KEYS[1], ARGV[1], ARGV[2]) then return {'lost'} end
-local intent = '?' .. ARGV[3]
-if ARGV[4] ~= '' then
-  if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
-  elseif redis.call('HGET', KEYS[2], ARGV[4]) == intent then redis.call('HDEL', KEYS[2], ARGV[4]) end
+local fresh, doubtful = '?' .. ARGV[3], '??' .. ARGV[3]
+room(KEYS[1]) -- what is worked on goes on when the server is full
+local behind = 5 + 2 * tonumber(ARGV[5])
+for i = 6, behind, 2 do
+  if ARGV[i + 1] ~= '' then redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+  elseif begun_by(ARGV[3], redis.call('HGET', KEYS[2], ARGV[i])) then redis.call('HDEL', KEYS[2], ARGV[i]) end
 end
-if ARGV[6] == '' then return {'ok'} end
-local mark = redis.call('HGET', KEYS[2], ARGV[6])
-if mark and mark ~= intent then
-  if string.sub(mark, 1, 1) ~= '?' then return {'closed', mark} end
-  if ARGV[7] == 'skip' then return {'doubt'} end
-  redis.call('HSET', KEYS[2], ARGV[6], intent)
-  return {'repeat'}
+local reply = {'held'}
+local function say(verdict, mark)
+  reply[#reply + 1] = verdict
+  reply[#reply + 1] = mark or ''
 end
-redis.call('HSET', KEYS[2], ARGV[6], intent)
+for i = behind + 1, #ARGV do
+  local item = ARGV[i]
+  local mark = redis.call('HGET', KEYS[2], item)
+  if not mark then
+    redis.call('HSET', KEYS[2], item, fresh)
+    say('open')
+  elseif mark == fresh then say('open')
+  elseif mark == doubtful then say('repeat')
+  elseif string.sub(mark, 1, 1) ~= '?' then say('closed', mark)
+  elseif ARGV[4] == 'skip' then say('doubt')
+  else
+    redis.call('HSET', KEYS[2], item, doubtful)
+    say('repeat')
+  end
+end
 -- What is remembered of an earlier end must not expire under a run that goes on with it.
 redis.call('PERSIST', KEYS[2])
-return {'open'}
+return reply

@@ -9,12 +9,13 @@
 local count = redis.call('HGET', KEYS[1], ARGV[1])
 if (count or '') ~= ARGV[2] then return {'alive'} end
 local reply = {'reaped', 0}
+room(KEYS[3]) -- what a dead worker held comes back when the server is full, too
 for _, pending in ipairs(pending(KEYS[3], ARGV[4], '-', '+', tonumber(ARGV[3]), ARGV[1])) do
   local entry = pending[1]
   local found = redis.call('XRANGE', KEYS[3], entry, entry)[1]
   local fields = {}
   if found then for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end end
-  local started = redis.call('HGET', KEYS[2], entry)
+  local started = redis.call('HGET', KEYS[2], mark_of(KEYS[3], entry))
   -- An entry that somebody else wrote may lack everything; whoever reads it next makes a dead letter of it.
   local payload, deaths = fields['m'] or '', (tonumber(fields['d']) or 0) + (started and 1 or 0)
   if not found then
@@ -25,7 +26,7 @@ for _, pending in ipairs(pending(KEYS[3], ARGV[4], '-', '+', tonumber(ARGV[3]), 
     redis.call('XADD', KEYS[3], '*', 'm', payload, 'd', tostring(deaths), 'w', ARGV[1])
     redis.call('XACK', KEYS[3], ARGV[4], entry)
     redis.call('XDEL', KEYS[3], entry)
-    redis.call('HDEL', KEYS[2], entry)
+    redis.call('HDEL', KEYS[2], mark_of(KEYS[3], entry))
     reply[2] = reply[2] + 1
   end
 end

@@ -18,5 +18,5 @@ if state and terminal(state) then
 end
 -- What is remembered of items must not expire while the message waits for its turn.
 local left = redis.call('PTTL', KEYS[6])
-if left >= 0 and left < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[6], ARGV[4]) end
+if left >= 0 and left < tonumber(ARGV[4]) then expire(KEYS[6], tonumber(ARGV[4])) end
 return 1

@@ -4,52 +4,71 @@
 -- result, marks, claim, retry, follow-up messages, dead letter.
 -- KEYS: 1 clock, 2 the last batch of this worker, then those that the operations mean
 -- ARGV: 1 batch number, 2 group, 3 number of outcomes, then for each: stream, entry, number of operations, operations
--- Reply: a letter for each outcome: "c" committed; "l" lost (not held any more); "f" finished (the message has its
+-- Reply: a letter for each outcome, then what `unique` refused (`refusals`): "c" committed; "l" lost (not held any more); "f" finished (the message has its
 --        terminal outcome: acknowledged); "u" unclaimed (its claim is another's); "e" error (a key that it means
---        holds something else). Nothing is written but for "c"; after "u" and "e" the message is still held.
+--        holds something else, or a command failed). Nothing is written but for "c"; after "u" and "e" the message is
+--        still held.
 -- Safe to resend: the reply to the last batch is kept.
 local last = redis.call('HMGET', KEYS[2], 'number', 'reply')
 if last[1] == ARGV[1] then return last[2] end
+-- A copy of an earlier batch that was long on its way: nobody waits for its answer any more.
+if (tonumber(last[1]) or -1) > tonumber(ARGV[1]) then return string.rep('l', tonumber(ARGV[3])) end
 local at = now(KEYS[1])
 local outcomes, position = {}, 4
 for i = 1, tonumber(ARGV[3]) do
   local outcome = { stream = KEYS[tonumber(ARGV[position])], entry = ARGV[position + 1] }
   local count = tonumber(ARGV[position + 2])
   position = position + 3
-  for j = 1, count do outcome[j], position = parse(ARGV, position) end
+  for j = 1, count do
+    local op
+    op, position = parse(ARGV, position)
+    if op.name == 'begun' then outcome.begun = op else outcome[#outcome + 1] = op end
+  end
   outcomes[i] = outcome
 end
--- The first write is one that a full server refuses, so that a refusal leaves nothing behind.
-redis.call('HSET', KEYS[2], 'number', '')
-local verdicts = {}
+-- The first write is one that a full server takes, and from then on it takes all of them: outcomes make room. Whatever
+-- else refuses writes (a disk that fails, a replica) refuses this one, and nothing is left behind.
+redis.call('HDEL', KEYS[2], 'number')
+
+-- judge(outcome): the verdict, by what is there. Nothing is written.
+local function judge(outcome)
+  if not held(outcome.stream, ARGV[2], outcome.entry) then return 'l' end
+  if outcome.begun and not fits(outcome.begun) then return 'e' end
+  for _, op in ipairs(outcome) do
+    -- A record is read whole in a moment, which fails if it is none: no need to ask before.
+    if op.name ~= 'state' and not fits(op) then return 'e' end
+  end
+  for _, op in ipairs(outcome) do
+    if op.name == 'state' or op.name == 'claim' then look(op) end
+    if op.over and not expired(op.found.expires_at, at) then return 'f' end
+    if op.name == 'claim' and not op.gone and op.found.token ~= op[2] then return 'u' end
+  end
+  return 'c'
+end
+
+-- commit(outcome): applies it; the acknowledgement comes last, so that what fails before can be taken back.
+local function commit(outcome)
+  apply(outcome, at)
+  redis.call('XACK', outcome.stream, ARGV[2], outcome.entry)
+end
+
+local verdicts, refused = {}, ''
 for i, outcome in ipairs(outcomes) do
-  local verdict = 'c'
-  if not held(outcome.stream, ARGV[2], outcome.entry) then verdict = 'l' end
-  for _, op in ipairs(outcome) do
-    if verdict == 'c' and not fits(op) then verdict = 'e' end
-  end
-  for _, op in ipairs(outcome) do
-    if op.name == 'state' and verdict == 'c' then
-      local record = redis.call('HMGET', key(op, 1), 'state', 'expires_at')
-      op.over = record[1] and terminal(record[1])
-      if op.over and not expired(record[2], at) then verdict = 'f' end
-    elseif op.name == 'claim' and verdict == 'c' then
-      local token = redis.call('HGET', key(op, 1), 'token')
-      -- One that somebody removed by hand is nobody's: it is not written, and stops nothing.
-      op.gone = not token
-      if token and token ~= op[2] then verdict = 'u' end
-    end
-  end
-  if verdict == 'c' or verdict == 'f' then
-    redis.call('XACK', outcome.stream, ARGV[2], outcome.entry)
-    redis.call('XDEL', outcome.stream, outcome.entry)
-    for _, op in ipairs(outcome) do
-      if op.name == 'begun' or (verdict == 'c' and not op.gone) then APPLY[op.name](op, at) end
-    end
+  local judged, verdict = pcall(judge, outcome)
+  if not judged then verdict = 'e' end
+  local ended = verdict == 'c' or verdict == 'f'
+  -- Of one that is finished already the acknowledgement is all that is left to do.
+  if verdict == 'f' then only_free(outcome) end
+  if ended and all_or_none(commit, outcome) then ended, verdict = false, 'e' end
+  if ended then
+    -- What is acknowledged is committed. That these are left behind harms nobody.
+    redis.pcall('XDEL', outcome.stream, outcome.entry)
+    if outcome.begun then forget_begun(outcome.begun, outcome.stream) end
+    refused = refused .. refusals(outcome)
   end
   verdicts[i] = verdict
 end
-local reply = table.concat(verdicts)
+local reply = table.concat(verdicts) .. refused
 redis.call('HSET', KEYS[2], 'number', ARGV[1], 'reply', reply)
 redis.call('PEXPIRE', KEYS[2], 3600000)
 return reply

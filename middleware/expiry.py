@@ -1,0 +1,50 @@
+"""Keeps messages from running whose time is over (E02-E04).
+
+``expires`` counts from the moment the message is enqueued; from then on ``expires_at`` travels with it, through delays
+and retries. A message that is found too late, when a worker would have run it, is REVOKED. One that runs is let run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dramatiq import Broker, Message, Middleware
+from dramatiq.middleware import SkipMessage
+
+from understudy import clock
+from understudy.options import lookup
+
+from .executions import of, opened
+from .states import end_as_revoked
+
+
+class Expiry(Middleware):
+    """A guard that asks nobody. Below ``Idempotency``: what it keeps from running gives back its claim."""
+
+    @property
+    def actor_options(self) -> set[str]:
+        return {"expires", "expires_at"}
+
+    def before_enqueue(self, broker: Broker, message: Message[Any], delay: int | None) -> None:
+        actor = broker.actors.get(message.actor_name)
+        deadline = expires_at(message, {} if actor is None else actor.options, since=clock.now())
+        if deadline is not None:
+            message.options["expires_at"] = deadline
+
+    def before_process_message(self, broker: Broker, message: Any) -> None:
+        held, _ = of(broker, message)
+        actor = opened(held).actor
+        # A sender that has no middleware has not said when it is over: it is counted from when the message was made.
+        deadline = expires_at(held._message, actor.options, since=held.message_timestamp / 1000)
+        if deadline is not None and clock.now() >= deadline:
+            end_as_revoked(held, "expired")
+            raise SkipMessage("it has expired")
+
+
+def expires_at(message: Message[Any], actor: dict[str, Any], *, since: float) -> float | None:
+    """When the time of ``message`` is over, in seconds since the epoch; None when it has no end."""
+    fixed = message.options.get("expires_at")
+    if fixed is not None:
+        return float(fixed)
+    period = lookup("expires", message.options, actor, None)
+    return None if period is None else since + float(period) / 1000

@@ -1,0 +1,74 @@
+"""How many messages a process may hold: what was said, else what its bodies' speed makes right."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.understudy.brokers.helpers import SOON
+from understudy import clock
+from understudy.brokers.room import HORIZON, MOST, Room
+
+
+def test_room_is_waited_for_until_half_of_it_is_free() -> None:
+    room = Room()
+    for _ in range(10):
+        room.add("q")
+    found: list[int] = []
+    waiter = threading.Thread(target=lambda: found.append(room.wait("q", 10, SOON)))
+    waiter.start()
+    for _ in range(5):
+        assert found == []
+        room.remove("q")
+    waiter.join(SOON)
+    assert found == [5]
+
+
+def test_room_of_one_queue_is_not_that_of_another() -> None:
+    room = Room()
+    room.add("a")
+    assert room.wait("b", 1, 0) == 1
+    assert room.wait("a", 1, 0) == 0
+
+
+def worked_off(room: Room, count: int) -> None:
+    for _ in range(count):
+        room.add("q")
+        room.remove("q")
+
+
+def at(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+
+
+def test_slow_bodies_leave_it_at_what_the_worker_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room()
+    at(monkeypatch, 100.0)
+    assert room.limit("q", 16) == 16
+    worked_off(room, 20)
+    at(monkeypatch, 101.0)
+    assert room.limit("q", 16) == 16
+
+
+def test_short_bodies_make_it_what_is_worked_off_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room()
+    at(monkeypatch, 100.0)
+    room.limit("q", 16)
+    worked_off(room, 400)
+    at(monkeypatch, 100.1)
+    assert room.limit("q", 16) == pytest.approx(4_000 * HORIZON, abs=1)
+    worked_off(room, 10_000)
+    at(monkeypatch, 100.2)
+    assert room.limit("q", 16) == MOST
+    at(monkeypatch, 101.2)
+    assert room.limit("q", 16) == 16, "it shrinks again when less is done"
+
+
+def test_what_was_said_counts_beyond_the_threads_and_every_single_one_is_fetched() -> None:
+    room = Room(said={"q": 0, "r": 3}.get, threads=lambda: 2)
+    assert (room.limit("q", 16), room.limit("r", 16), room.limit("s", 16)) == (2, 5, 16)
+    room.add("q")
+    assert room.wait("q", 16, 0) == 1
+    room.add("q")
+    assert room.wait("q", 16, 0) == 0

@@ -1,0 +1,87 @@
+"""How many messages a worker process may hold, and a place to wait until it holds fewer.
+
+Held too few, threads wait for the server; held too many, messages wait here that another worker could run. What is
+right depends on how long the bodies take, so it is measured: as many as are worked off in ``HORIZON`` seconds. Bodies
+of seconds give the number that the worker asks for, twice its threads; no-ops some hundreds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from dramatiq.worker import QUEUE_PREFETCH
+
+from understudy import clock
+
+#: Seconds of work that may wait in the process, and the most messages that this may be.
+HORIZON, MOST = 0.05, 512
+#: Seconds over which the rate is measured, at least.
+INTERVAL = 0.01
+
+
+class Room:
+    """Counts what is held, queue by queue.
+
+    Args:
+      said: how many messages of a queue may be held beyond those in the threads; None if nobody has said.
+      threads: how many threads work in this process.
+    """
+
+    def __init__(
+        self, *, said: Callable[[str], int | None] = lambda queue: None, threads: Callable[[], int] = lambda: 1
+    ) -> None:
+        self._said = said
+        self._threads = threads
+        self._held: dict[str, int] = {}
+        self._gone: dict[str, int] = {}
+        #: Queue -> when it was measured, how many had gone by then, how many went in a second.
+        self._rates: dict[str, tuple[float, int, float]] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0
+
+    def add(self, queue: str) -> None:
+        """One more is held."""
+        with self._lock:
+            self._held[queue] = self._held.get(queue, 0) + 1
+
+    def remove(self, queue: str) -> None:
+        """One less."""
+        with self._lock:
+            self._held[queue] -= 1
+            self._gone[queue] = self._gone.get(queue, 0) + 1
+            if self._waiting:
+                self._changed.notify_all()
+
+    def limit(self, queue: str, asked: int) -> int:
+        """How many may be held, when the worker asks for ``asked``."""
+        said = self._said(queue)
+        if said is not None:
+            return max(1, self._threads()) + said
+        if QUEUE_PREFETCH:
+            return asked  # Dramatiq's own variable, which somebody has set
+        return max(asked, min(MOST, int(self._rate(queue) * HORIZON)))
+
+    def wait(self, queue: str, asked: int, timeout: float) -> int:
+        """How many more may be fetched; waits ``timeout`` seconds until a read is worth its round trip.
+
+        It is when half of them may. Where somebody has said how many, one is enough: no thread shall wait.
+        """
+        limit = self.limit(queue, asked)
+        enough = 1 if self._said(queue) is not None else max(1, limit // 2)
+        with self._lock:
+            self._waiting += 1
+            try:
+                self._changed.wait_for(lambda: limit - self._held.get(queue, 0) >= enough, timeout)
+            finally:
+                self._waiting -= 1
+            return limit - self._held.get(queue, 0)
+
+    def _rate(self, queue: str) -> float:
+        now, gone = clock.monotonic(), self._gone.get(queue, 0)
+        then, before, rate = self._rates.setdefault(queue, (now, gone, 0.0))
+        if now - then >= INTERVAL:
+            rate = (gone - before) / (now - then)
+            self._rates[queue] = (now, gone, rate)
+        return rate

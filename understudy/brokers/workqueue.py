@@ -1,0 +1,212 @@
+"""The queue between the consumers and the worker threads: hands work over without waking everybody.
+
+Dramatiq puts a ``queue.PriorityQueue`` there. Each ``put`` wakes one more thread, and for short bodies the threads then
+spend their time waking each other and waiting for the interpreter's lock: half of the CPU, measured. Here a thread is
+woken only if nobody who is awake will come by soon: when all of them run *long* bodies, wait for the server, or sleep.
+A thread that works off short bodies takes the next one itself.
+
+Whether a body is long is known from how long those of its actor took; one that was not seen yet counts as long. If that
+is wrong once, ``nudge``, which the upkeep calls every few milliseconds while work waits, wakes the next thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+#: Seconds that a message may take, on average, for its thread to count as back soon.
+SHORT = 0.001
+#: The weight of the latest one in that average.
+WEIGHT = 0.1
+
+
+class _Seat:
+    """A worker thread, as the queue sees it."""
+
+    __slots__ = ("actor", "bell", "near", "since")
+
+    def __init__(self) -> None:
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        #: Whether it counts as awake and back soon.
+        self.near = False
+        #: Whose message it works on, and since when.
+        self.actor = ""
+        self.since = 0.0
+
+
+class WorkQueue:
+    """Takes the place of ``Worker.work_queue``; the methods are those of ``queue.Queue`` that Dramatiq uses."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._finished = threading.Condition(self._lock)
+        self._lines: dict[int, deque[Any]] = {}
+        self._order: list[int] = []
+        self._size = 0
+        self._seats = threading.local()
+        self._parked: list[_Seat] = []
+        #: How many threads are awake and back soon.
+        self._near = 0
+        self._took: dict[str, float] = {}
+        self._taken = self._taken_before = 0
+        self._closed = False
+        self.unfinished_tasks = 0
+
+    def qsize(self) -> int:
+        """How many wait."""
+        return self._size
+
+    @property
+    def waits_for_a_thread(self) -> bool:
+        """Whether something waits while a thread sleeps."""
+        return self._size > 0 and bool(self._parked)
+
+    def put(self, item: Any) -> None:
+        """Put one item in line, by its priority."""
+        with self._lock:
+            line = self._lines.get(item.priority)
+            if line is None:
+                line = self._lines[item.priority] = deque()
+                self._order = sorted(self._lines)
+            line.append(item)
+            self._size += 1
+            self.unfinished_tasks += 1
+            if self._near == 0:
+                self._wake()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """The next item.
+
+        Raises:
+          Empty: there was none for ``timeout`` seconds.
+        """
+        seat: _Seat | None = getattr(self._seats, "mine", None)
+        if seat is None:
+            seat = self._seats.mine = _Seat()
+        with self._lock:
+            self._back(seat)
+            if self._size and not (block and self._closed):
+                return self._take(seat)
+            if not block:
+                self._away(seat)
+                raise Empty
+            self._park(seat)
+        if not seat.bell.acquire(timeout=-1 if timeout is None else timeout):
+            with self._lock:
+                if seat in self._parked:
+                    self._parked.remove(seat)
+                    raise Empty
+            seat.bell.acquire()  # rung just now
+        with self._lock:
+            if self.qsize() and not self._closed:
+                return self._take(seat)
+            self._away(seat)
+        raise Empty
+
+    def get_nowait(self) -> Any:
+        """The next item, if there is one.
+
+        Raises:
+          Empty: there is none.
+        """
+        return self.get(block=False)
+
+    def close(self) -> None:
+        """Nothing more is begun: who waits for work waits in vain. What is in line can still be taken out at once."""
+        with self._lock:
+            self._closed = True
+            while self._parked:
+                self._wake()
+
+    def task_done(self) -> None:
+        """An item that was taken is finished."""
+        with self._lock:
+            self.unfinished_tasks -= 1
+            if not self.unfinished_tasks:
+                self._finished.notify_all()
+
+    def join(self) -> None:
+        """Wait until every item is finished."""
+        with self._lock:
+            while self.unfinished_tasks:
+                self._finished.wait()
+
+    def nudge(self) -> None:
+        """Wake a thread if something waits and nothing was taken since the last nudge."""
+        with self._lock:
+            if self._size and self._taken == self._taken_before:
+                self._wake()
+            self._taken_before = self._taken
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what makes a worker thread wait for the server: another may take its place meanwhile."""
+        seat: _Seat | None = getattr(self._seats, "mine", None)
+        if seat is None:
+            yield
+            return
+        began = monotonic()
+        with self._lock:
+            was_near = seat.near
+            self._away(seat)
+            if self._size and self._near == 0:
+                self._wake()
+        try:
+            yield
+        finally:
+            with self._lock:
+                if was_near:
+                    self._near += 1
+                    seat.near = True
+                seat.since += monotonic() - began  # it says nothing about the body
+
+    # -- under the lock ----------------------------------------------------------------------------------
+
+    def _take(self, seat: _Seat) -> Any:
+        for priority in self._order:
+            line = self._lines[priority]
+            if line:
+                break
+        item = line.popleft()
+        self._size -= 1
+        self._taken += 1
+        seat.actor = actor = item.message.actor_name
+        seat.since = monotonic()
+        if self._took.get(actor, 1.0) > SHORT:
+            self._away(seat)
+            if self._size and self._near == 0:
+                self._wake()
+        return item
+
+    def _back(self, seat: _Seat) -> None:
+        if seat.actor:
+            took = monotonic() - seat.since
+            before = self._took.get(seat.actor, took)
+            self._took[seat.actor] = before + WEIGHT * (took - before)
+            seat.actor = ""
+        if not seat.near:
+            seat.near = True
+            self._near += 1
+
+    def _away(self, seat: _Seat) -> None:
+        if seat.near:
+            seat.near = False
+            self._near -= 1
+
+    def _park(self, seat: _Seat) -> None:
+        self._away(seat)
+        self._parked.append(seat)
+
+    def _wake(self) -> None:
+        # The one that fell asleep last: what it needs is still in the caches.
+        if self._parked:
+            seat = self._parked.pop()
+            seat.near = True
+            self._near += 1
+            seat.bell.release()

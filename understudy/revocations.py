@@ -1,0 +1,85 @@
+"""Revoking messages: by id, wherever they are, for good (V01-V08).
+
+What is revoked is remembered on the server for ``KEPT``, so it holds for a message that is sent later, too (V05), and
+through restarts of every worker (V07). Workers keep a copy in memory and are told of changes; see
+``middleware/revocation.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .brokers.names import QueueKeys
+from .durations import to_millis
+from .errors import Revoked
+from .exceptions import encode_exception
+from .holds import GROUP
+from .states import State
+from .storage.client import Storage
+
+#: Seconds for which it is remembered that a message is revoked.
+KEPT = 7 * 86_400.0
+#: Ids in one reply.
+PAGE = 10_000
+
+
+class Revocations:
+    """What is revoked, on the server."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def revoke(self, message_id: str, *, terminate: bool, result_ttl: float) -> State:
+        """Let nobody run a message any more; its state afterwards (see ``Handle.revoke``).
+
+        Args:
+          terminate: stop its body if it runs.
+          result_ttl: seconds for which REVOKED can be read.
+
+        Raises:
+          ServerUnavailable: it may or may not have been revoked; doing it again does no harm.
+        """
+        storage, keys = self.storage, self.storage.keys
+        queues = [QueueKeys(keys.namespace, raw.decode()) for raw in storage.call("SMEMBERS", keys.queues)]
+        exception = encode_exception(Revoked("revoked"))
+        while True:
+            by, claim = ((raw or b"").decode() for raw in storage.call("HMGET", keys.state(message_id), "by", "claim"))
+            held_in = QueueKeys(keys.namespace, by.rsplit("/", 2)[0])
+            verdict, state = storage.run(
+                "revoke",
+                [
+                    *(keys.clock, keys.revoked, keys.stopped, keys.state(message_id), keys.items(message_id)),
+                    *(keys.claim(claim), keys.claimed_items(claim)),
+                    *(key for queue in queues for key in (queue.delayed, queue.payloads, queue.ids)),
+                    *held_in.streams,
+                ],
+                [
+                    *(message_id, "stop" if terminate else "stay", to_millis(KEPT), to_millis(result_ttl), exception),
+                    *(keys.channel(message_id), keys.revocations, GROUP, len(queues), by, claim),
+                ],
+            )
+            if verdict == b"revoked":
+                return State.REVOKED
+            if verdict != b"again":
+                return State(state.decode() or "PENDING")
+
+    def holds(self, message_id: str) -> bool:
+        """Whether a message is revoked: asks the server.
+
+        Raises:
+          ServerUnavailable: it cannot be asked, so nobody knows.
+        """
+        keys = self.storage.keys
+        reply = self.storage.run("revoked", [keys.clock, keys.revoked, keys.stopped], [message_id, 0, 0])
+        return bool(reply[0])
+
+    def all(self) -> Iterator[tuple[str, bool]]:
+        """Every revoked message, and whether its body is stopped if it runs."""
+        keys, start = self.storage.keys, 0
+        while True:
+            page = self.storage.run("revoked", [keys.clock, keys.revoked, keys.stopped], ["", start, PAGE])
+            for id, order in zip(page[::2], page[1::2], strict=True):
+                yield id.decode(), order == b"stop"
+            if len(page) < 2 * PAGE:
+                return
+            start += PAGE
