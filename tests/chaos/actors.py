@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 import tasks
+from tests.chaos.journal import Noting, effect
 from understudy import Idempotency, Retry, actor, each
 from understudy.execution import current
+from understudy.testing.conditions import wait_until
 
-assert tasks, "its import installs the broker"
-
-
-def effect(line: str) -> None:
-    """Append a line to the journal of this run."""
-    handle = os.open(os.environ["CHAOS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(handle, f"{line}\n".encode())
-    finally:
-        os.close(handle)
+tasks.broker.add_middleware(Noting())
 
 
 @actor(queue_name="chaos")
@@ -58,7 +53,64 @@ def steps(name: str, count: int) -> int:
 
 
 @actor(queue_name="chaos")
-def poison() -> None:
+def innocent(name: str, seconds: float = 0.0) -> str:
+    """Takes its time, and leaves no effect but the note of its beginning."""
+    time.sleep(seconds)
+    return name
+
+
+@actor(queue_name="chaos")
+def poison(name: str = "poison", how: str = "sigkill") -> None:
     """Kills the process that runs it."""
-    effect("poison")
+    effect(name)
+    if how == "exit":
+        os._exit(3)
+    if how == "segfault":
+        ctypes.string_at(0)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@actor(queue_name="chaos")
+def fan(name: str, count: int) -> str:
+    """Messages that exist if this is committed."""
+    for number in range(count):
+        innocent.send_with_options(args=(f"{name}/{number}",), when="committed")
+    return name
+
+
+@actor(queue_name="chaos")
+def family(name: str, count: int) -> str:
+    """As ``fan``, with ids that are known beforehand."""
+    for number in range(count):
+        child = innocent.message_with_options(args=(f"{name}/{number}",), when="committed")
+        tasks.broker.enqueue(child.copy(message_id=f"{name}/{number}"))
+    return name
+
+
+@actor(queue_name="chaos")
+def gated(name: str, gate: str) -> str:
+    """Goes on when there is a file ``gate``."""
+    effect(f"{name} begins")
+    _pass(gate)
+    effect(f"{name} ends")
+    return name
+
+
+@actor(queue_name="chaos")
+def gated_steps(name: str, gate: str) -> None:
+    """Two items; goes on to the second one when there is a file ``gate``."""
+    for number in each([0, 1], key=str):
+        effect(f"{name}/{number}")
+        _pass(gate)
+
+
+def _pass(gate: str) -> None:
+    wait_until(Path(gate).exists, timeout=60, what=gate)
+
+
+@actor(queue_name="chaos", idempotency=Idempotency(key="{name}", on_doubt="skip"))
+def once(name: str) -> str:
+    """Whoever sends it, and however often: once, or in doubt."""
+    effect(f"{name} once")
+    time.sleep(0.02)
+    return name

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import redis
 from dramatiq import Message
 
+from tests.chaos.journal import Begin, begun, lines_of
+from tests.understudy.brokers.servers import BareServer
+from tests.understudy.supervisor.real import children
 from understudy.brokers.redis import RedisBroker
-from understudy.embedded import find_binary
+from understudy.deadletters import DeadLetter, DeadLetters
 from understudy.handle import Handle
 from understudy.runtime import build
 from understudy.settings import Settings, load
@@ -26,46 +28,30 @@ from understudy.testing.conditions import wait_until
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Server:
-    """A server process of this test's own, without a supervisor: nothing brings it back but ``start``."""
+class Server(BareServer):
+    """A server of this plant's own, on a socket, with its data in ``directory``."""
 
     def __init__(self, directory: Path, fsync: Literal["always", "everysec"]) -> None:
-        self.directory = directory
-        self.socket = directory / "s.sock"
-        self.url = f"unix://{self.socket}"
-        self._fsync = fsync
-        self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True)
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.directory), "--save", ""]
-        options += ["--appendonly", "yes", "--appendfsync", self._fsync, "--logfile", str(self.directory / "log")]
-        self._process = subprocess.Popen([str(find_binary()), *options], stdin=subprocess.DEVNULL)
-        wait_until(self.answers, what="the server")
-
-    def answers(self) -> bool:
-        """Whether it answers."""
-        client = redis.Redis.from_url(self.url)
-        try:
-            return bool(client.ping())
-        except redis.RedisError:
-            return False
-        finally:
-            client.close()
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self.socket = directory / "s.sock"
+        options = ["--port", "0", "--unixsocket", str(self.socket)]
+        super().__init__(directory, f"unix://{self.socket}", options, fsync=fsync)
 
 
 class Worker:
-    """``understudy worker`` on the chaos actors."""
+    """``understudy worker`` on the chaos actors, or those of another module; ``environment`` for it alone."""
 
-    def __init__(self, server: Server, namespace: str, directory: Path, *, threads: int) -> None:
+    def __init__(
+        self,
+        server: Server,
+        namespace: str,
+        directory: Path,
+        *,
+        threads: int,
+        processes: int = 1,
+        module: str = "tests.chaos.actors",
+        environment: dict[str, str] | None = None,
+    ) -> None:
         name = uuid.uuid4().hex[:6]
         self.log = directory / f"worker-{name}.log"
         self._environment = {
@@ -74,15 +60,16 @@ class Worker:
             "UNDERSTUDY_NAMESPACE": namespace,
             "UNDERSTUDY_HEARTBEAT_TIMEOUT": "2s",
             "CHAOS_JOURNAL": str(directory / "effects"),
+            **(environment or {}),
         }
-        self._arguments = ["--processes", "1", "--threads", str(threads)]
+        self._arguments = [module, "--processes", str(processes), "--threads", str(threads)]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it is a process group of its own."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "understudy.cli", "worker", "tests.chaos.actors", *self._arguments],
+                [sys.executable, "-m", "understudy.cli", "worker", *self._arguments],
                 env=self._environment,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -103,6 +90,14 @@ class Worker:
             self.process.wait()
             self.process = None
 
+    def processes(self) -> list[int]:
+        """The pids of its worker processes."""
+        return [] if self.process is None else children(self.process.pid)
+
+    def said(self) -> str:
+        """What it and its processes have logged."""
+        return self.log.read_text(errors="replace")
+
     def ended(self) -> bool:
         """Whether it has ended by itself."""
         return self.process is not None and self.process.poll() is not None
@@ -120,35 +115,65 @@ class Worker:
 
 
 class Plant:
-    """What a chaos test acts on."""
+    """What a chaos test acts on. With a ``server`` that is given it shares one with other plants."""
 
-    def __init__(self, directory: Path, fsync: Literal["always", "everysec"]) -> None:
+    def __init__(
+        self, directory: Path, fsync: Literal["always", "everysec"] = "always", *, server: Server | None = None
+    ) -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
         self.namespace = f"chaos-{uuid.uuid4().hex[:8]}"
-        self.server = Server(directory / "server", fsync)
-        self.server.start()
+        self.server = server or Server(directory / "server", fsync)
+        self._owns_server = server is None
+        if server is None:
+            self.server.start()
         self.workers: list[Worker] = []
         environment = {"REDIS_URL": self.server.url, "UNDERSTUDY_NAMESPACE": self.namespace}
         self.broker: RedisBroker = build(load(Settings, environ=environment))
         self.broker.declare_queue("chaos")
 
-    def worker(self, *, threads: int = 8) -> Worker:
-        """Start one more worker."""
-        worker = Worker(self.server, self.namespace, self.directory, threads=threads)
+    def worker(self, *, threads: int = 8, **more: Any) -> Worker:
+        """Start one more worker; ``more`` as for ``Worker``."""
+        worker = Worker(self.server, self.namespace, self.directory, threads=threads, **more)
         worker.start()
         self.workers.append(worker)
         return worker
 
-    def send(self, actor: str, *args: Any, delay: int | None = None, **options: Any) -> Handle:
+    def send(
+        self, actor: str, *args: Any, delay: int | None = None, message_id: str | None = None, **options: Any
+    ) -> Handle:
         """Send by name; ``delay`` in milliseconds."""
         message: Message[Any] = Message(queue_name="chaos", actor_name=actor, args=args, kwargs={}, options=options)
+        if message_id is not None:
+            message = message.copy(message_id=message_id)
         self.broker.enqueue(message, delay=delay)
         return Handle(message.message_id, self.broker.records)
 
+    def wait_for_all(self, handles: Sequence[Handle], timeout: float = 60.0) -> None:
+        """Wait until every message has ended, in whatever way; ``handles`` is left as it is."""
+        left = list(handles)
+
+        def all_ready() -> bool:
+            while left and left[-1].ready():
+                left.pop()
+            return not left
+
+        try:
+            wait_until(all_ready, timeout=timeout)
+        except AssertionError:
+            raise AssertionError(f"{len(left)} messages did not end\n{self.logs()}") from None
+
     def effects(self) -> Counter[str]:
         """Every effect so far, and how often."""
-        journal = self.directory / "effects"
-        return Counter(journal.read_text().splitlines()) if journal.exists() else Counter()
+        return Counter(lines_of(self.directory / "effects"))
+
+    def begun(self) -> dict[str, list[Begin]]:
+        """The bodies that began, or were about to, by name."""
+        return begun(self.directory / "effects")
+
+    def dead(self) -> list[DeadLetter]:
+        """The dead letters of all queues."""
+        return list(DeadLetters(self.broker.storage).walk())
 
     def logs(self) -> str:
         """What the workers logged, for the message of a failure."""
@@ -159,7 +184,8 @@ class Plant:
         for worker in self.workers:
             worker.kill()
         self.broker.storage.close()
-        self.server.kill()
+        if self._owns_server:
+            self.server.kill()
 
 
 @contextmanager

@@ -1,0 +1,32 @@
+"""What the workers of ``failpoints.py`` do."""
+
+from __future__ import annotations
+
+import time
+
+from tests.chaos.journal import effect
+from understudy import actor
+from understudy.execution import current
+
+#: Seconds after which the start of a body is on the server, with a wide margin.
+MARKED = 0.2
+
+
+@actor(queue_name="chaos")
+def leaf(name: str) -> str:
+    """One effect, under the message's own id: two messages for one name are told apart."""
+    execution = current()
+    assert execution is not None
+    effect(f"{name} {execution.message_id}")
+    return name
+
+
+@actor(queue_name="chaos")
+def target(name: str, leaves: int) -> str:
+    """Sends ``leaves`` messages that exist if this is committed."""
+    effect(f"{name} begins")
+    for number in range(leaves):
+        leaf.send_with_options(args=(f"leaf-{number}",), when="committed")
+    time.sleep(MARKED)
+    effect(f"{name} ends")
+    return name
