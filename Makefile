@@ -23,10 +23,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test lint check matrix chaos bench format lock clean
+.PHONY: help install demo up test lint check matrix conformance conformance-celery chaos bench format lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## Make .venv from requirements.lock (again only when the lock changes)
 
@@ -70,6 +70,12 @@ check: lint test ## Everything that CI runs
 
 matrix: $(STAMP) ## Print the test matrix: every actor against retry, timeout, partial failure, chain-stop ...
 	@exec $(BIN)/python -m tests.matrix
+
+conformance: $(STAMP) ## Print every behaviour of Celery that was recorded, and what happens here
+	@exec $(BIN)/python -m tests.conformance
+
+conformance-celery: $(STAMP) $(BENCH_STAMP) ## Run the same on a real Celery, and say what is not as recorded
+	@exec $(BIN)/python -m tests.conformance.record $(BENCH_VENV)/bin/python
 
 chaos: $(STAMP) ## Run the long chaos tests (minutes; not part of `make test`)
 	$(BIN)/python -m pytest -m chaos_long --timeout=1800

@@ -1,0 +1,126 @@
+"""What makes a verdict, or the test behind it, wrong."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from .behaviours import BEHAVIOURS, TESTS, WORDS, Behaviour, Outcome, agrees, got, ids_of
+from .record import changes
+
+#: How many behaviours each group of the catalogue has.
+GROUPS = {"S": 27, "D": 6, "W": 10, "E": 6, "V": 9, "A": 9, "K": 7, "T": 16}
+
+
+def modules() -> list[ModuleType]:
+    """The files with the tests of behaviours, imported."""
+    here = Path(__file__).parent
+    return [importlib.import_module(f"{__package__}.{path.stem}") for path in sorted(here.glob("test_*.py"))]
+
+
+def problems(behaviours: dict[str, Behaviour]) -> list[str]:
+    """A line for each verdict that says more than it may."""
+    found = []
+    for id, one in behaviours.items():
+        if one.verdict not in WORDS:
+            found.append(f"{id}: the verdict {one.verdict!r} is none of {', '.join(WORDS)}")
+        if not one.scenario or not one.celery:
+            found.append(f"{id}: there is no scenario, or no outcome of Celery to compare with")
+        if one.verdict == "same" and (one.understudy or one.reason):
+            found.append(f"{id}: what is the same has no outcome of its own and needs no reason")
+        if one.verdict != "same" and not one.reason:
+            found.append(f"{id}: {one.verdict} needs a reason")
+        if one.verdict == "differs" and all(agrees(one.celery.get(n), v) for n, v in one.understudy.items()):
+            found.append(f"{id}: it does not differ from what Celery does")
+        if one.understudy.keys() - one.celery.keys():
+            found.append(
+                f"{id}: nobody says what Celery does about {sorted(one.understudy.keys() - one.celery.keys())}"
+            )
+    return found
+
+
+def test_every_verdict_is_honest() -> None:
+    assert problems(BEHAVIOURS) == []
+
+
+def test_dishonest_verdicts_are_reported() -> None:
+    one = Behaviour("X01", "a scenario", True, {"state": "SUCCESS"}, {}, "same", "")
+    wrong = {
+        "a": replace(one, verdict="fine", reason="r"),  # type: ignore[arg-type]
+        "b": replace(one, celery={}),
+        "c": replace(one, understudy={"state": "FAILURE"}),
+        "d": replace(one, verdict="due"),
+        "e": replace(one, verdict="differs", reason="r", understudy={"state": "SUCCESS"}),
+        "f": replace(one, verdict="differs", reason="r", understudy={"runs": 1}),
+    }
+    assert [line[0] for line in problems(wrong)] == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_every_behaviour_of_the_groups_is_there() -> None:
+    expected = [f"{group}{number:02}" for group, count in GROUPS.items() for number in range(1, count + 1)]
+    assert list(BEHAVIOURS) == expected
+
+
+def test_every_behaviour_has_exactly_one_test_and_each_test_one_behaviour() -> None:
+    tests = {
+        test.__name__: test
+        for module in modules()
+        for name, test in inspect.getmembers(module, inspect.isfunction)
+        if name.startswith("test_") and ids_of(test)
+    }
+    shown = sorted(ids_of(test) for test in tests.values())
+    assert shown == sorted(id for id, one in BEHAVIOURS.items() if one.verdict != "due")
+    for id, marked in TESTS.items():
+        assert [ids_of(test) for test in marked] == [id], f"{id} is shown by a test of its own name, and by one"
+    assert sorted(TESTS) == shown
+
+
+def test_every_test_compares_with_what_is_recorded() -> None:
+    for module in modules():
+        assert module
+    for id, (test,) in TESTS.items():
+        assert "outcome" in inspect.signature(test).parameters, f"{id}: it compares nothing"
+
+
+def test_a_test_that_leaves_something_out_is_reported() -> None:
+    outcome = Outcome(BEHAVIOURS["V01"])
+    outcome(state="REVOKED")
+    with pytest.raises(AssertionError, match="does not look at failed, get, ready, runs, successful"):
+        outcome.finish()
+    with pytest.raises(AssertionError, match="V01 runs: 1, expected 0"):
+        outcome(runs=1)
+    with pytest.raises(AssertionError, match="not part of the recorded outcome"):
+        outcome(weather="fine")
+
+
+def test_a_comparison_knows_what_classes_are_called_here() -> None:
+    theirs = {"raised": "celery.exceptions.TaskRevokedError", "args": ["expired"]}
+    assert agrees(theirs, {"raised": "understudy.errors.Revoked", "args": ["expired"]})
+    assert not agrees(theirs, {"raised": "understudy.errors.Revoked", "args": ["revoked"]})
+    assert not agrees(theirs, {"raised": "understudy.errors.ResultTimeout", "args": ["expired"]})
+    assert not agrees(theirs, {"returned": None})
+    assert agrees({"raised": "builtins.KeyError"}, {"raised": "builtins.KeyError", "args": ["a"]})
+    assert agrees([theirs], [{"raised": "understudy.errors.Revoked", "args": ["expired"]}])
+    assert not agrees([1], [1, 2])
+    assert not agrees(0, False)
+
+
+def test_what_a_call_does_is_written_as_it_is_recorded() -> None:
+    empty: dict[str, int] = {}
+    assert got(lambda: 1) == {"returned": 1}
+    assert got(lambda: ValueError("x")) == {"returned": "exception:ValueError('x')"}
+    assert got(lambda: empty["a"]) == {"raised": "builtins.KeyError", "args": ["a"]}
+
+
+def test_a_celery_that_does_something_else_by_now_is_reported() -> None:
+    expired = {"raised": "celery.exceptions.TaskRevokedError", "args": ["expired"]}
+    timeout = {"raised": "celery.exceptions.TimeoutError", "args": ["whatever it says"]}
+    assert changes({"E02": {"get": expired, "runs": 0}, "S10": {"get": timeout}}) == []
+    first, second = changes({"V04": {"state": "REVOKED"}, "E02": {"get": {**expired, "args": ["late"]}}})
+    assert first == "V04 state: 'REVOKED', recorded 'SUCCESS'"
+    assert second.startswith("E02 get: {'raised': 'celery.exceptions.TaskRevokedError', 'args': ['late']}, recorded")
