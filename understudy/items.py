@@ -103,7 +103,7 @@ def each(
       name: tells this loop from the others of the same body, when there are several.
       batch: so many items share a round trip. When a process dies, up to so many are in doubt: those that were begun
         or done since the last round trip, and those that it was about to begin. When the body ends in any other way,
-        none is. Up to 1,000.
+        none is but one in whose middle it was interrupted. Up to 1,000.
       ordered: ``items`` come in the same order in every execution. It is checked. The items that are over are walked
         through, but not looked up.
       max_failures: how many items may fail, or which part of them (a float below 1); with one more the body is stopped

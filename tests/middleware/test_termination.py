@@ -21,6 +21,8 @@ from understudy.execution import Terminated, current
 from understudy.testing.conditions import wait_until
 
 Drain = Callable[..., int]
+#: Under this name lies what is remembered of a loop as a whole.
+LOOP = b"\x1f"
 
 
 def revoke_me(broker: RedisBroker) -> None:
@@ -78,7 +80,7 @@ def test_each_stops_at_the_next_item_and_nothing_is_in_doubt(broker: RedisBroker
     assert done == [0, 0, 1, 1]
     assert handle(message).status == "REVOKED"
     items: Any = broker.storage.client.hgetall(broker.storage.keys.items(message.message_id))
-    assert set(items.values()) == {b"1"}
+    assert {mark for name, mark in items.items() if name != LOOP} == {b"1"}
     assert broker.storage.call("PTTL", broker.storage.keys.items(message.message_id)) > 0
 
 
@@ -192,8 +194,8 @@ def test_a_body_in_a_process_of_its_own_comes_to_the_end_of_its_item(broker: Red
     lines = scenes.noted(journal)
     assert lines[::2] == lines[1::2], "every item that was begun was ended"
     marks: Any = broker.storage.client.hgetall(broker.storage.keys.items(message.message_id))
-    assert set(marks.values()) == {b"1"}
-    assert len(marks) == len(lines) // 2
+    assert {mark for name, mark in marks.items() if name != LOOP} == {b"1"}
+    assert len(marks) == len(lines) // 2 + 1
 
 
 @pytest.mark.brokers("server")

@@ -9,6 +9,7 @@ from typing import Any
 
 import tasks
 from tests.understudy.loops import loop
+from understudy import Retry, progress
 from understudy.actors import actor
 from understudy.execution import current
 
@@ -38,3 +39,14 @@ def waits_at_2(told: str, mode: str) -> list[int]:
             Path(told).touch()
             execution.stopping.wait(30)
     return [items.successful, items.in_doubt]
+
+
+@actor(actor_name="items.advances", time_limit=30.0, retry=Retry(1, backoff=0, jitter="none"))
+def advances() -> None:
+    """Two steps, and a failure; then one step."""
+    execution = current()
+    assert execution is not None
+    progress.advance()
+    if not execution.retries:
+        progress.advance()
+        raise ValueError

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.understudy import actors_with_items
 from understudy import Retry, actor, each, handle, progress
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
@@ -224,6 +225,13 @@ def test_what_an_earlier_message_of_the_same_id_came_to_is_not_continued(
         message = body.send_with_options(message_id="m")
         drain()
     assert handle(message).progress == {"current": 1}
+
+
+def test_an_attempt_in_a_process_of_its_own_continues_the_bar_too(broker: SettlingBroker, drain: Drain) -> None:
+    message = actors_with_items.advances.send()
+    drain(isolation="process")
+    assert handle(message).status == "SUCCESS"
+    assert handle(message).progress == {"current": 3}
 
 
 def test_within_an_execution_the_bar_does_not_go_back(broker: SettlingBroker, drain: Drain) -> None:
