@@ -57,7 +57,7 @@ demo: $(STAMP) ## Send a campaign through a worker and a misbehaving mail server
 up: $(STAMP) ## Run the embedded server and workers until Ctrl-C
 	@exec $(BIN)/understudy up
 
-test: $(STAMP) ## Run the tests (under 5 minutes)
+test: $(STAMP) ## Run the tests (under 10 minutes on two cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## Check style, types and import contracts
