@@ -2,6 +2,9 @@
 
 Runs in an environment that has Celery: ``python celery_scenarios.py REDIS_URL`` prints what was seen as JSON. The
 worker imports this file too.
+
+It sleeps where it looks that something does *not* happen, or that a state stays: a real Celery gives no signal for
+that, and its clock cannot be frozen from here.
 """
 
 from __future__ import annotations

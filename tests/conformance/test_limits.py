@@ -152,7 +152,7 @@ def test_t14_limits_in_threads_are_best_effort(broker: RedisBroker, outcome: Out
     def late() -> str:
         until = time.monotonic() + LONG
         while time.monotonic() < until:
-            time.sleep(0.01)
+            time.sleep(0.01)  # the work itself, in pieces: a thread is interrupted between two instructions only
         return "late"
 
     soft = actor(actor_name="soft", isolation="thread", soft_time_limit=0.2, time_limit=LONG)(late)

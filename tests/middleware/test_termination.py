@@ -145,7 +145,7 @@ def test_a_worker_ends_the_body_when_it_hears_and_its_thread_works_on(broker: Re
     def endless() -> None:
         begun.set()
         while True:
-            time.sleep(0.01)
+            time.sleep(0.01)  # the work itself, in pieces: a thread is interrupted between two instructions only
 
     @actor
     def other() -> int:

@@ -117,6 +117,7 @@ def clocks(broker: SettlingBroker) -> Iterator[TimeLimits]:
 
 
 def _spin() -> None:
+    """Work in pieces: a thread is interrupted between two instructions only, so one long wait would not do."""
     for _ in range(2_000):
         time.sleep(0.01)
 
