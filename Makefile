@@ -98,7 +98,7 @@ format: $(STAMP) ## Format the code and repair what ruff can repair
 lock: $(STAMP) ## Make the lock files again after a change of the dependencies in pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(UV)"
 	$(COMPILE) --all-extras pyproject.toml -o $(LOCK)
-	$(COMPILE) --extra cli --extra email -c $(LOCK) pyproject.toml -o $(RUNTIME_LOCK)
+	$(COMPILE) --extra cli --extra email --extra scheduler --extra metrics --extra data --extra postgres --extra notifications -c $(LOCK) pyproject.toml -o $(RUNTIME_LOCK)
 	$(COMPILE) --group bench -o $(BENCH_LOCK)
 
 clean: ## Remove caches and built files; keeps .venv and the embedded server's data (.understudy)
