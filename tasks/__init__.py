@@ -1,23 +1,25 @@
 """What does work: actors by domain. Importing this package installs the broker that the settings describe.
 
 It comes first, because an actor's options are those of the installed middleware. No I/O happens here: the first
-send or the worker connects. The settings of the mail server are checked here as well, so that a mistake in them is
-told when a worker starts and not by the first mail.
+send or the worker connects. The settings of mail, webhooks and channels are checked here as well, so that a mistake in
+them is told when a worker starts and not by the first message.
 
 Raises:
-  understudy.errors.SettingsError: lists every wrong setting, those of the engine and those of the mail server.
+  understudy.errors.SettingsError: lists every wrong setting, those of the engine and those of the outside world.
 """
 
 from __future__ import annotations
 
 from middleware.stack import stack
+from tasks.adapters.channel_settings import ChannelSettings
 from tasks.adapters.mail import MailSettings
+from tasks.adapters.web import WebhookSettings
 from understudy.runtime import install
 from understudy.settings import Settings, load
 
-settings, mail_settings = load(Settings, MailSettings)
+settings, *_ = load(Settings, MailSettings, WebhookSettings, ChannelSettings)
 broker = install(settings, middleware=stack(settings))
 
-from tasks import email_tasks  # noqa: E402 - actors are declared on the broker that was installed above
+from tasks import email_tasks, notification_tasks  # noqa: E402 - actors stand on the broker that was installed above
 
-__all__ = ["broker", "email_tasks", "mail_settings", "settings"]
+__all__ = ["broker", "email_tasks", "notification_tasks", "settings"]

@@ -137,7 +137,9 @@ def load(
     first: type[A], second: type[B], third: type[C], /, *, environ: Mapping[str, str] | None = None
 ) -> tuple[A, B, C]: ...
 @overload
-def load(*classes: type[EnvSettings], environ: Mapping[str, str] | None = None) -> tuple[EnvSettings, ...]: ...
+def load(
+    first: type[A], /, *others: type[EnvSettings], environ: Mapping[str, str] | None = None
+) -> tuple[A, *tuple[EnvSettings, ...]]: ...
 def load(*classes: type[EnvSettings], environ: Mapping[str, str] | None = None) -> object:
     """Read settings classes from ``environ`` (default: ``os.environ``): one class gives its instance,
     several give a tuple in the same order.
@@ -190,8 +192,13 @@ def _env_name(cls: type[BaseSettings], name: str, field: FieldInfo) -> str:
 
 
 def _is_secret(name: str, field: FieldInfo) -> bool:
-    kinds = (field.annotation, *typing.get_args(field.annotation))
-    return SecretStr in kinds or re.search(r"password|passwd|secret|token|credential", name.lower()) is not None
+    named = re.search(r"password|passwd|secret|token|credential", name.lower()) is not None
+    return named or _holds(field.annotation, SecretStr)
+
+
+def _holds(kind: object, wanted: type) -> bool:
+    """Whether ``wanted`` is part of an annotation, however deep."""
+    return kind is wanted or any(_holds(part, wanted) for part in typing.get_args(kind))
 
 
 def _expects(field: FieldInfo) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tasks.adapters.channels import ChannelFailed
 from tasks.adapters.mail import is_transient, says_nothing
+from tasks.adapters.web import is_transient as webhook_may_work_later
 from understudy import Retry
 
 
@@ -20,5 +22,25 @@ SMTP_RETRY = Retry(
     backoff=timedelta(seconds=2),
     factor=2,
     maximum=timedelta(minutes=5),
+    jitter="equal",
+)
+
+#: For webhooks: a receiver that is away, overloaded or broken. Some nine hours in all: receivers are repaired by day.
+WEBHOOK_RETRY = Retry(
+    14,
+    on=webhook_may_work_later,
+    backoff=timedelta(seconds=5),
+    factor=2.2,
+    maximum=timedelta(hours=1),
+    jitter="equal",
+)
+
+#: For push, SMS and chat: a notice that is half an hour late is still of use, one of yesterday is not.
+CHANNEL_RETRY = Retry(
+    8,
+    on=ChannelFailed,
+    backoff=timedelta(seconds=5),
+    factor=2.5,
+    maximum=timedelta(minutes=10),
     jitter="equal",
 )

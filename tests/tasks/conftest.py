@@ -1,4 +1,4 @@
-"""For tests of actors that send mail: the memory mailer in place of the real one."""
+"""For tests of actors: what they reach the outside world with, replaced by doubles in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.adapters.channel_memory import MemoryChannels
+from tasks.adapters.channels import use_channels
 from tasks.adapters.mail import MemoryMailer, use_mailer
+from tasks.adapters.web import MemoryWeb, use_web
 
 
 @pytest.fixture
@@ -15,3 +18,19 @@ def smtp() -> Iterator[MemoryMailer]:
     mailer = MemoryMailer()
     with use_mailer(lambda: mailer):
         yield mailer
+
+
+@pytest.fixture
+def web() -> Iterator[MemoryWeb]:
+    """What ``open_web`` gives in this test."""
+    found = MemoryWeb()
+    with use_web(lambda: found):
+        yield found
+
+
+@pytest.fixture
+def channels() -> Iterator[MemoryChannels]:
+    """What ``open_channels`` gives in this test: the channels ``ops``, ``sms`` and ``chat``."""
+    found = MemoryChannels("ops", "sms", "chat")
+    with use_channels(lambda: found):
+        yield found

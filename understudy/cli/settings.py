@@ -101,8 +101,13 @@ def in_force(current: EnvSettings) -> list[dict[str, Any]]:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(_part(part) for part in value)
     if value is None or isinstance(value, int | float):
         return value
     text = str(value)
     return mask_url(text) if "://" in text else text
+
+
+def _part(part: Any) -> str:
+    # A pair is a name and a value; the one without a name is for all others.
+    return "=".join(str(piece) for piece in part if piece != "") if isinstance(part, tuple) else str(part)

@@ -83,3 +83,16 @@ def test_passwords_are_masked(here: Here, monkeypatch: pytest.MonkeyPatch, form:
     ended = here("settings", *form)
     assert "redis://me:***@host/0" in ended.out
     assert "hush" not in ended.out
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_settings_of_several_parts_are_shown_as_they_are_written(
+    here: Here, monkeypatch: pytest.MonkeyPatch, form: list[str]
+) -> None:
+    monkeypatch.setenv("UNDERSTUDY_PREFETCH", "email=0,4")
+    monkeypatch.setenv("NOTIFY_CHANNELS", "ops=json://me:top-secret@host sms=json://host")
+    ended = here("settings", *form)
+    assert ended.code == 0
+    assert "email=0,4" in ended.out
+    assert "ops=" in ended.out
+    assert "top-secret" not in ended.out
