@@ -8,7 +8,7 @@ from dramatiq import Broker, Middleware
 
 from understudy.actors import registered_actor
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
-from understudy.execution import Execution, current, set_current
+from understudy.execution import HANDED_BACK, Execution, current, set_current
 
 
 class Executions(Middleware):
@@ -34,6 +34,7 @@ class Executions(Middleware):
             parent_id=held.options.get("parent_id"),
             root_id=held.options.get("root_id") or held.message_id,
             items_scope=held.message_id,
+            handed_back=HANDED_BACK in held.options,
             outer=current(),
         )
         set_current(held.execution)

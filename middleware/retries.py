@@ -15,7 +15,16 @@ from dramatiq.middleware import Shutdown, TimeLimitExceeded
 
 from understudy.actors import declared
 from understudy.brokers.settlement import HeldMessage
-from understudy.errors import HandBack, HookFailed, LeaseLost, PoisonMessage, ServerUnavailable, TaskError
+from understudy.errors import (
+    HandBack,
+    HookFailed,
+    LeaseLost,
+    PoisonMessage,
+    RemoteError,
+    ServerUnavailable,
+    TaskError,
+)
+from understudy.execution import HANDED_BACK
 from understudy.options import Retry
 from understudy.outcome import Disposition
 
@@ -64,6 +73,8 @@ class Retries(Middleware):
             outcome.decide(Disposition.DONE, reason=execution.terminated)
         elif isinstance(exception, HandBack):
             outcome.decide(Disposition.HAND_BACK, delay=exception.delay, reason=exception.reason)
+            if execution is not None and execution.begun:
+                held.options[HANDED_BACK] = True  # the next delivery can see that its body began before (S14)
         elif isinstance(exception, ServerUnavailable):
             outcome.decide(Disposition.HAND_BACK, delay=AFTER_AN_OUTAGE, reason=str(exception))
         elif isinstance(exception, Shutdown):
@@ -85,11 +96,14 @@ class Retries(Middleware):
             policy = Retry()
         done_before = held.retries
         covered = policy is not None and (asked or policy.covers(exception))
-        if policy is None or not covered or isinstance(exception, FINAL) or not policy.allows(done_before):
+        # A stand-in is whatever the body raised, in a class that is not known here.
+        final = isinstance(exception, FINAL) and not isinstance(exception, RemoteError)
+        if policy is None or not covered or final or not policy.allows(done_before):
             held.outcome.decide(Disposition.FAILED, reason=type(exception).__name__)
             return
         delay = policy.delay(done_before)
         if isinstance(exception, dramatiq.Retry) and exception.delay is not None:
             delay = exception.delay / 1000
         held.options["retries"] = done_before + 1
+        held.options.pop(HANDED_BACK, None)
         held.outcome.decide(Disposition.RETRY, delay=delay, reason=type(exception).__name__)

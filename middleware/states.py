@@ -16,6 +16,7 @@ from understudy.actors import declared
 from understudy.brokers.settlement import HeldMessage
 from understudy.durations import to_millis
 from understudy.errors import (
+    HookFailed,
     MaxRetriesExceeded,
     ResultTooLarge,
     Revoked,
@@ -116,7 +117,10 @@ def end_as_revoked(held: HeldMessage, text: str) -> None:
 
 def _shown(held: HeldMessage, exception: BaseException) -> BaseException | None:
     """What readers see of ``dramatiq.Retry``: the exception that it was raised from (R01), else nothing while it
-    is retried and ``MaxRetriesExceeded`` at the end (R02, R03). Anything else is shown as it is."""
+    is retried and ``MaxRetriesExceeded`` at the end (R02, R03). Of a hook before the body: what it raised, as if the
+    body had (K04); the traceback names the hook. Anything else is shown as it is."""
+    if isinstance(exception, HookFailed) and exception.__cause__ is not None:
+        return exception.__cause__
     if not isinstance(exception, dramatiq.Retry):
         return exception
     if exception.__cause__ is not None:

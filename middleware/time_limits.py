@@ -9,6 +9,7 @@ is noticed, at the next item or report of progress, or at its end.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from typing import Any
 
@@ -39,7 +40,8 @@ class TimeLimits(TimeLimit):
     it stands on for threads."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(time_limit=to_millis(settings.default_time_limit), interval=to_millis(INTERVAL))
+        # Its default limit is not asked for: every message brings its own, or has none.
+        super().__init__(interval=to_millis(INTERVAL))
         self.pool = Pool()
         self.soft_limits = SoftLimits()
 
@@ -71,7 +73,8 @@ class TimeLimits(TimeLimit):
             run_by(Measured(execution, limits))
         else:
             thread = threading.get_ident()
-            self.manager.add_timeout(thread, to_millis(limits.hard))  # type: ignore[no-untyped-call]
+            if limits.hard != math.inf:
+                self.manager.add_timeout(thread, to_millis(limits.hard))  # type: ignore[no-untyped-call]
             if limits.soft is not None:
                 self.soft_limits.add(thread, limits.soft)
 

@@ -257,7 +257,7 @@ def actor(
     isolation: Isolation | None = None,
     result_ttl: Duration | None = None,
     expected_duration: Duration | None = None,
-    track_started: bool = True,
+    track_started: bool | None = None,
     ignore_result: bool = False,
     pure: bool = False,
     broker: Broker | None = None,
@@ -280,7 +280,7 @@ def actor(
     isolation: Isolation | None = None,
     result_ttl: Duration | None = None,
     expected_duration: Duration | None = None,
-    track_started: bool = True,
+    track_started: bool | None = None,
     ignore_result: bool = False,
     pure: bool = False,
     broker: Broker | None = None,
@@ -303,7 +303,7 @@ def actor(
         ``UNDERSTUDY_RESULT_TTL`` by default.
       expected_duration: how long the body takes as a rule; one declared shorter than a second need not report
         progress.
-      track_started: show STARTED while the body runs (S03).
+      track_started: show STARTED while the body runs (S03); the setting ``UNDERSTUDY_TRACK_STARTED`` by default.
       ignore_result: keep the state, drop the return value (S11).
       pure: the body has no effect besides its result, so that running it twice does no harm.
       broker: the broker to declare it on; the installed one by default.
@@ -329,7 +329,7 @@ def actor(
             isolation=isolation_of(name, isolation),
             result_ttl=seconds(name, "result_ttl", result_ttl),
             expected_duration=seconds(name, "expected_duration", expected_duration),
-            track_started=instance(name, "track_started", track_started, bool),
+            track_started=None if track_started is None else instance(name, "track_started", track_started, bool),
             ignore_result=instance(name, "ignore_result", ignore_result, bool),
             pure=instance(name, "pure", pure, bool),
             extra=declared_options(options, where=f"actor {name}: "),

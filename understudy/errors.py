@@ -6,6 +6,7 @@
     |-- SettingsError                 the environment is wrong (every mistake at once)
     |-- EmbeddedServerError           the development server cannot be started or kept
     |-- DeclarationError              an actor is declared wrongly (also a TypeError: raised at import)
+    |   `-- LimitsConflict            limits that cannot be together (also a ValueError, as in Celery)
     |-- SerializationError            a value cannot travel (also a TypeError: raised in the caller)
     |-- DecodeError                   bytes from the server are not what Understudy wrote
     |-- ServerUnavailable             the server cannot be asked: nothing was decided
@@ -39,6 +40,7 @@ Each message says what happened and what to do next.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import dramatiq
@@ -71,6 +73,10 @@ class EmbeddedServerError(UnderstudyError):
 
 class DeclarationError(UnderstudyError, TypeError):
     """An actor's declaration is wrong: an unknown option, an impossible combination. Raised at import."""
+
+
+class LimitsConflict(DeclarationError, ValueError):
+    """A soft limit above the hard one, which would end the body first (T11). A ``ValueError`` as well, as in Celery."""
 
 
 class SerializationError(UnderstudyError, TypeError):
@@ -116,19 +122,43 @@ class ResultTimeout(TaskError, TimeoutError):
 
 
 class RemoteError(TaskError):
-    """Stands in for an exception whose class this process cannot rebuild (S07, S08).
+    """Stands in for an exception whose class this process cannot rebuild (S08).
 
-    Attributes: ``type_name`` (the class's full name), ``exc_args`` (what survived of its arguments).
+    It is of a class that is called as the original is and was made for the purpose; it has its arguments and reads like
+    it. To catch it write ``except RemoteError``, and look at ``type_name``.
+
+    Attributes: ``type_name`` (the class's full name), ``message`` (its text), ``exc_args`` (what survived of its
+    arguments), ``written`` (how a record names the class).
     """
 
+    def __new__(cls, type_name: str, message: str, exc_args: tuple[Any, ...] = ()) -> RemoteError:
+        made: RemoteError = super().__new__(
+            _named(_last(type_name)) if cls is RemoteError else cls, *(exc_args or (message,))
+        )
+        return made
+
     def __init__(self, type_name: str, message: str, exc_args: tuple[Any, ...] = ()) -> None:
-        self.type_name = type_name
+        self.written = type_name
+        self.type_name = type_name.replace(":", ".")
         self.message = message
         self.exc_args = exc_args
-        super().__init__(type_name, message)
+        super().__init__(*(exc_args or (message,)))
 
     def __str__(self) -> str:
-        return f"{self.type_name}: {self.message}"
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteError, (self.written, self.message, self.exc_args)
+
+
+def _last(type_name: str) -> str:
+    return type_name.replace(":", ".").rpartition(".")[2]
+
+
+@lru_cache(maxsize=1_000)
+def _named(name: str) -> type[RemoteError]:
+    """The class of the stand-ins for classes of this name. Bounded: names come from the server."""
+    return type(name, (RemoteError,), {"__module__": __name__}) if name.isidentifier() else RemoteError
 
 
 class TimeLimitExceeded(TaskError):

@@ -114,6 +114,9 @@ def copy_of(
 def _described(exception: BaseException, levels: int, limit: int) -> dict[str, Any]:
     kind = type(exception)
     record: dict[str, Any] = {"type": f"{kind.__module__}:{kind.__qualname__}", "text": text_of(exception)}
+    if isinstance(exception, RemoteError):
+        # Under the name of the original: another reader may know it.
+        record.update(type=exception.written, text=_shortened(exception.message))
     if isinstance(exception, BaseExceptionGroup):
         members = exception.exceptions
         if levels and len(members) <= MAX_MEMBERS:
@@ -121,6 +124,8 @@ def _described(exception: BaseException, levels: int, limit: int) -> dict[str, A
             record["members"] = [_described(member, levels - 1, limit // len(members)) for member in members]
         return record
     args, attributes = _state_of(exception)
+    if isinstance(exception, RemoteError):
+        args, attributes = [_kept(arg) for arg in exception.exc_args], {}
     details: dict[str, Any] = {"attributes": {name: v for name, v in attributes.items() if _can_travel(v)}}
     if _can_travel(args):
         details["args"] = args
@@ -180,7 +185,7 @@ def _writable(text: str) -> str:
 def _rebuilt(record: dict[str, Any]) -> Exception:
     name: str = record["type"]
     text: str = record["text"]
-    stand_in = RemoteError(name.replace(":", "."), text, tuple(record.get("args", ())))
+    stand_in = RemoteError(name, text, tuple(record.get("args", ())))
     if name in _FOR_READERS:
         return _FOR_READERS[name](text or "the body was stopped at its time limit")
     kind = serialization.find_class(name)

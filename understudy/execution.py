@@ -6,6 +6,7 @@ that ``each`` and ``progress`` work there too and record nothing.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -20,6 +21,9 @@ from .holds import Hold
 from .limits import Limits
 from .outcome import Outcome
 from .records import Records
+
+#: The option that a message carries whose body has begun and gave it back.
+HANDED_BACK = "handed_back"
 
 
 class Terminated(Interrupt):
@@ -44,6 +48,7 @@ class Execution:
       headers: what the sender put beside the arguments (K07).
       parent_id, root_id: the message whose body sent this one, and the first of that line, this one if nobody sent it.
       items_scope: what remembered items belong to: the idempotency key if there is one, else the message.
+      handed_back: the body of an earlier delivery began and gave the message back.
       unheard: the claim was asked for, and the answer did not come.
       begun: it was let in by the guards.
       duplicate: this delivery is a duplicate and does not run.
@@ -71,6 +76,7 @@ class Execution:
     root_id: str = ""
     items_scope: str = ""
     claim_key: str | None = None
+    handed_back: bool = False
     unheard: bool = False
     begun: bool = False
     duplicate: bool = False
@@ -91,18 +97,19 @@ class Execution:
 
     @property
     def redelivered(self) -> bool:
-        """Whether an earlier delivery was held by a worker, or run in a process, that died (D05)."""
-        return self.hold.suspect
+        """Whether an earlier delivery came to no end: it was held by a worker, or run in a process, that died (D05), or
+        its body gave the message back (S14). A retry is a new beginning."""
+        return self.hold.suspect or self.handed_back
 
-    @property
-    def track_started(self) -> bool:
-        """Whether STARTED is shown."""
-        return declared(self.actor).track_started
+    def tracks(self, default: bool) -> bool:
+        """Whether STARTED is shown: as the actor says, else ``default``."""
+        said = declared(self.actor).track_started
+        return default if said is None else said
 
     @property
     def time_limit(self) -> float | None:
-        """Seconds after which this body is ended (T16)."""
-        return None if self.limits is None else self.limits.hard
+        """Seconds after which this body is ended, or None (T16)."""
+        return None if self.limits is None or self.limits.hard == math.inf else self.limits.hard
 
     @property
     def soft_time_limit(self) -> float | None:

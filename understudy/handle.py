@@ -8,6 +8,7 @@ from typing import Any
 from dramatiq import Message, MessageProxy
 
 from . import clock, exceptions
+from .actors import declared
 from .bar import seconds_left
 from .durations import Duration, to_seconds
 from .errors import ResultTimeout
@@ -29,7 +30,9 @@ def handle(message: Message[Any] | MessageProxy | str) -> Handle:
     message_id = message if isinstance(message, str) else message.message_id
     if not message_id:
         raise TypeError("a message id is a text that is not empty")
-    return Handle(message_id, installed().records)
+    broker = installed()
+    actor = None if isinstance(message, str) else broker.actors.get(message.actor_name)
+    return Handle(message_id, broker.records, ignored=actor is not None and declared(actor).ignore_result)
 
 
 def revoke(message: Message[Any] | MessageProxy | str, *, terminate: bool = False) -> State:
@@ -41,11 +44,15 @@ class Handle:
     """What is known of one message. Each property asks the server; ``read()`` asks once for several.
 
     A terminal record that was read once stays on the handle although it expires on the server (S25).
+
+    Args:
+      ignored: the actor ignores its results, so that nobody waits for one (S11).
     """
 
-    def __init__(self, message_id: str, records: Records) -> None:
+    def __init__(self, message_id: str, records: Records, *, ignored: bool = False) -> None:
         self.id = message_id
         self._records = records
+        self._ignored = ignored
         self._terminal: Record | None = None
 
     def __repr__(self) -> str:
@@ -73,7 +80,8 @@ class Handle:
 
     @property
     def result(self) -> Any:
-        """The result after SUCCESS, the exception after FAILURE, RETRY or REVOKED, the progress in PROGRESS."""
+        """The result after SUCCESS, the exception after FAILURE, RETRY or REVOKED, the progress in PROGRESS,
+        ``hostname`` and ``pid`` of the worker in STARTED."""
         return _result_of(self.read())
 
     info = result
@@ -125,6 +133,12 @@ class Handle:
         return self.read().text("actor")
 
     @property
+    def worker(self) -> str | None:
+        """The worker process that began the body last, where STARTED is tracked. Whether it still has the message:
+        ``understudy status``."""
+        return self.read().text("worker")
+
+    @property
     def children(self) -> list[Handle]:
         """The messages that the body sent in its last run, at most the first thousand (S16)."""
         return [Handle(id, self._records) for id in self.read().value("children") or ()]
@@ -172,22 +186,31 @@ class Handle:
         self._terminal = None
         self._records.forget(self.id)
 
-    def get(self, timeout: Duration | None = None, *, propagate: bool = True) -> Any:
+    def get(
+        self, timeout: Duration | None = None, *, propagate: bool = True, disable_sync_subtasks: bool = True
+    ) -> Any:
         """Wait for the end and return the result, or raise the original exception (S06).
+
+        The handle of a message whose actor says ``ignore_result`` returns None at once, whatever becomes of the message
+        (S11); one that was made of the id alone waits for the end.
 
         Args:
           timeout: how long to wait at the most, exactly: a timedelta or seconds; None waits for ever (S17).
           propagate: False returns the exception instead of raising it.
+          disable_sync_subtasks: False allows it within an actor. The worker's thread does nothing else meanwhile: when
+            all of them wait for messages that nobody is left to run, they wait for ever. Give a timeout.
 
         Raises:
           ResultTimeout: the time is over; the message goes on all the same.
           RuntimeError: called from within an actor, which would block its worker (S15).
           ServerUnavailable: the server cannot be asked.
         """
-        if current() is not None:
+        if self._ignored:
+            return None
+        if disable_sync_subtasks and current() is not None:
             raise RuntimeError(
                 "get() inside an actor blocks its worker and may block it for ever; let the other message start "
-                "this work when it is done"
+                "this work when it is done, or allow it: get(disable_sync_subtasks=False)"
             )
         record = self.read()
         if not record.state.terminal:
@@ -228,5 +251,5 @@ def _result_of(record: Record) -> Any:
     if data and record.state in (State.FAILURE, State.RETRY, State.REVOKED):
         return exceptions.decode_exception(data)
     if record.state is State.STARTED:
-        return {"worker": record.text("worker")}
+        return record.place
     return None

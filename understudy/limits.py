@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import DeclarationError
+from .errors import LimitsConflict
 from .options import ActorOptions
 from .settings import Settings
 
@@ -16,7 +17,7 @@ class Limits:
     """The limits of one execution, in seconds from the moment its body begins.
 
     Attributes:
-      hard: after this long the body is ended, whatever it does.
+      hard: after this long the body is ended, whatever it does; infinite when it never is.
       soft: after this long ``SoftTimeLimitExceeded`` is raised in the body, once; None: never.
     """
 
@@ -34,7 +35,8 @@ def limits_of(message: Mapping[str, Any], actor: Mapping[str, Any], settings: Se
     actor's, else those of the settings (T11, T15)."""
     hard = _seconds("time_limit", message, actor)
     soft = _seconds("soft_time_limit", message, actor)
-    found = Limits(settings.default_time_limit if hard is None else hard, soft)
+    usual = math.inf if settings.default_time_limit is None else settings.default_time_limit
+    found = Limits(usual if hard is None else hard, soft)
     default = settings.default_soft_time_limit
     if soft is None and default is not None and default < found.hard:
         return Limits(found.hard, default)
@@ -46,16 +48,16 @@ def check_limits(hard: float | None, soft: float | None, *, where: str, default:
     limit of whoever names none.
 
     Raises:
-      DeclarationError: names both.
+      LimitsConflict: names both.
     """
     if soft is None:
         return
     if hard is not None and soft > hard:
-        raise DeclarationError(
+        raise LimitsConflict(
             f"{where}: soft_time_limit ({soft:g} s) is above time_limit ({hard:g} s), which would end the body first"
         )
     if hard is None and default is not None and soft > default:
-        raise DeclarationError(
+        raise LimitsConflict(
             f"{where}: soft_time_limit ({soft:g} s) is above the time limit of actors that name none ({default:g} s); "
             "give it a time_limit too, or raise UNDERSTUDY_DEFAULT_TIME_LIMIT"
         )

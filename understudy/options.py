@@ -335,7 +335,7 @@ class ActorOptions:
     isolation: Isolation | None = None
     result_ttl: float | None = None
     expected_duration: float | None = None
-    track_started: bool = True
+    track_started: bool | None = None
     ignore_result: bool = False
     pure: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -47,6 +47,14 @@ class Record:
         return None if not data else serialization.loads(data)
 
     @property
+    def place(self) -> dict[str, Any]:
+        """Where the body was begun: ``hostname`` and ``pid``, as Celery has it (S03). They are read from the name of
+        the worker process (``new_name`` in ``brokers/queueing.py``)."""
+        host, _, rest = (self.text("worker") or "").partition(":")
+        pid = rest.partition(":")[0]
+        return {"hostname": host, "pid": int(pid) if pid.isdecimal() else None}
+
+    @property
     def rate(self) -> float | None:
         """How much of what progress counts is done in a second, while the body tells it."""
         value = self.fields.get("rate")

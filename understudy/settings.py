@@ -188,6 +188,9 @@ class Settings(EnvSettings):
     heartbeat_timeout: Annotated[
         Seconds, Field(ge=0.5, le=3600, description="A worker silent for this long is taken for dead.")
     ] = 5.0
+    track_started: Annotated[bool, Field(description="Show STARTED while a body runs, for actors that do not say.")] = (
+        True
+    )
     progress_interval: Annotated[
         Seconds, Field(ge=0, le=3600, description="The least time between two written progress updates.")
     ] = 0.1
@@ -196,8 +199,9 @@ class Settings(EnvSettings):
         Field(ge=0, le=30 * DAY, description="How long a message waits for a worker that knows its actor."),
     ] = 300.0
     default_time_limit: Annotated[
-        Seconds, Field(ge=0.1, le=30 * DAY, description="Time limit of an actor that names none.")
-    ] = 600.0
+        Seconds | None,
+        Field(ge=0.1, le=30 * DAY, description="Time limit of an actor that names none. Not set: none."),
+    ] = None
     default_soft_time_limit: Annotated[
         Seconds | None,
         Field(ge=0.1, le=30 * DAY, description="Soft time limit of an actor that names none. Not set: none."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -126,6 +127,8 @@ def test_t11_a_message_may_have_limits_of_its_own(run: Run, journal: Path, outco
         actor(actor_name="inverted", soft_time_limit=2, time_limit=1)(print)
 
     outcome(inverted=got(inverted))
+    with pytest.raises(ValueError, match="soft_time_limit"):
+        scenes.terminated.send_with_options(args=("",), soft_time_limit=2_000, time_limit=1_000)
 
 
 @behaviour("T13")
@@ -166,8 +169,9 @@ def test_t14_limits_in_threads_are_best_effort(broker: RedisBroker, outcome: Out
 
 @behaviour("T15")
 def test_t15_there_is_a_limit_for_all_that_declare_none(outcome: Outcome) -> None:
-    def limit(**environment: str) -> float:
-        return limits_of({}, {}, load(Settings, environ=environment)).hard
+    def limit(**environment: str) -> float | None:
+        hard = limits_of({}, {}, load(Settings, environ=environment)).hard
+        return None if hard == math.inf else hard
 
     outcome(without_a_setting=limit(), with_one=limit(UNDERSTUDY_DEFAULT_TIME_LIMIT="2s"))
 

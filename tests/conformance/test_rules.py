@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +43,26 @@ def problems(behaviours: dict[str, Behaviour]) -> list[str]:
                 f"{id}: nobody says what Celery does about {sorted(one.understudy.keys() - one.celery.keys())}"
             )
     return found
+
+
+#: The behaviours of these groups of which the design's own table says that they differ, and why.
+IN_THE_DESIGN = {
+    *("T03", "T04", "T08", "T09", "S12", "S17", "S19", "D01", "D03"),
+    *("W01", "W02", "W03", "W05", "W06", "W08", "V03"),
+    *(f"A0{n}" for n in range(2, 9)),
+}
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "conformance.md"
+
+
+def listed(page: str) -> set[str]:
+    """The behaviours in the table of differences beyond the design's."""
+    return set(re.findall(r"^\| ([A-Z]\d\d) \|", page, flags=re.MULTILINE))
+
+
+def test_every_difference_is_in_the_designs_table_or_in_ours() -> None:
+    differing = {id for id, one in BEHAVIOURS.items() if one.verdict == "differs"}
+    assert differing - IN_THE_DESIGN == listed(PAGE.read_text(encoding="utf-8"))
+    assert listed("| S03 | a | b | c |\n|---|\n| nothing | S04 |") == {"S03"}
 
 
 def test_every_verdict_is_honest() -> None:

@@ -11,7 +11,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from understudy import Retry, actor, handle
 from understudy.brokers.settlement import SettlingBroker
-from understudy.errors import HandBack, MaxRetriesExceeded
+from understudy.errors import HandBack, MaxRetriesExceeded, RemoteError
 from understudy.execution import current
 from understudy.testing.enqueued import Enqueued
 
@@ -246,8 +246,9 @@ def test_w05_sys_exit_in_a_body_is_a_failure_that_does_not_end_the_reader(
     drain()
     assert handle(message).status == "FAILURE"
     assert len(enqueued) == 1
-    with pytest.raises(Exception, match="SystemExit"):
+    with pytest.raises(RemoteError) as caught:
         handle(message).get()
+    assert caught.value.type_name == "builtins.SystemExit"
 
 
 @pytest.mark.parametrize("stop", [HandBack("not now", delay=5), Shutdown()])

@@ -31,8 +31,24 @@ def test_s03_a_running_body_shows_started_when_tracked(broker: SettlingBroker, d
     drain()
     state, info = seen[0]
     assert state == ("STARTED" if tracked else "PENDING")
-    assert (isinstance(info, dict) and "worker" in info) is tracked
+    assert (isinstance(info, dict) and sorted(info) == ["hostname", "pid"]) is tracked
     assert handle(message).status == "SUCCESS"
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, "PENDING"), (True, "STARTED")])
+def test_s03_an_installation_may_show_started_only_where_an_actor_says_so(
+    broker: SettlingBroker, drain: Drain, said: bool | None, expected: str
+) -> None:
+    broker.settings = broker.settings.model_copy(update={"track_started": False})
+    seen: list[str] = []
+
+    @actor(track_started=said)
+    def body() -> None:
+        seen.append(handle(message).status)
+
+    message = body.send()
+    drain()
+    assert seen == [expected]
 
 
 def test_s06_a_failure_is_the_original_exception(broker: SettlingBroker, drain: Drain) -> None:

@@ -11,7 +11,8 @@ import pytest
 from dramatiq.brokers.stub import StubBroker as ForeignBroker
 
 from understudy import Idempotency, Retry, actor
-from understudy.errors import DeclarationError
+from understudy.brokers.redis import RedisBroker
+from understudy.errors import DeclarationError, LimitsConflict
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -54,7 +55,6 @@ def greeting() -> Callable[..., str]:
         ({"pure": True, "idempotency": Idempotency()}, "keep one of them"),
         ({"time_limit": 1, "expected_duration": timedelta(seconds=2)}, "would always be stopped"),
         ({"time_limit": 1, "soft_time_limit": 2}, r"soft_time_limit \(2 s\) is above time_limit \(1 s\)"),
-        ({"soft_time_limit": timedelta(days=1)}, "above the time limit of actors that name none"),
         ({"soft_time_limit": 0}, "soft_time_limit must be more than zero"),
         ({"isolation": "proces"}, "isolation is one of process, thread, not 'proces'; did you mean 'process'"),
         ({"idempotency": Idempotency(key="{nane}")}, "names 'nane', which is not an argument.*did you mean 'name'"),
@@ -104,3 +104,9 @@ def test_a_guard_that_no_middleware_keeps_is_refused() -> None:
     with pytest.raises(DeclarationError, match=told):
         actor(broker=foreign, idempotency=Idempotency())(greeting())
     assert actor(broker=foreign)(greeting())("Ada") == "hello Ada "
+
+
+def test_a_soft_limit_above_the_limit_of_those_that_name_none_is_refused(broker: RedisBroker) -> None:
+    broker.settings = broker.settings.model_copy(update={"default_time_limit": 600.0})
+    with pytest.raises(LimitsConflict, match="above the time limit of actors that name none"):
+        actor(soft_time_limit=700)(greeting())

@@ -1,13 +1,22 @@
 """The tree of errors is drawn once, and every error says something."""
 
 import inspect
+import pickle
 
 import dramatiq
 import pytest
 from dramatiq.middleware import MiddlewareError
 
 from understudy import errors
-from understudy.errors import HandBack, RemoteError, SerializationError, SettingsError, UnderstudyError
+from understudy.errors import (
+    DeclarationError,
+    HandBack,
+    LimitsConflict,
+    RemoteError,
+    SerializationError,
+    SettingsError,
+    UnderstudyError,
+)
 
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
 
@@ -36,8 +45,21 @@ def test_a_refused_value_is_a_type_error_with_its_path() -> None:
 
 def test_a_stand_in_reads_like_the_original() -> None:
     error = RemoteError("shop.OutOfStock", "no more tea", ("tea",))
-    assert str(error) == "shop.OutOfStock: no more tea"
-    assert error.exc_args == ("tea",)
+    assert (type(error).__name__, str(error), error.args) == ("OutOfStock", "no more tea", ("tea",))
+    assert (error.type_name, error.exc_args) == ("shop.OutOfStock", ("tea",))
+    assert isinstance(error, RemoteError)
+    assert type(error) is type(RemoteError("shop:OutOfStock", "no coffee"))
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
+
+
+def test_a_name_that_is_none_gives_a_stand_in_without_one() -> None:
+    assert type(RemoteError("not a name!", "x")) is RemoteError
+
+
+def test_limits_that_cannot_be_together_are_a_value_error_too() -> None:
+    assert issubclass(LimitsConflict, ValueError)
+    assert issubclass(LimitsConflict, DeclarationError)
 
 
 def test_a_hand_back_gets_past_dramatiqs_hooks_and_is_not_logged_as_an_error() -> None:

@@ -181,6 +181,14 @@ def test_what_would_not_read_the_same_becomes_a_stand_in(error: BaseException) -
     assert copy.message == str(error)
 
 
+def test_a_stand_in_that_is_passed_on_becomes_the_original_where_it_is_known() -> None:
+    error = errors.RemoteError("builtins:KeyError", "'a'", ("a",))
+    assert type(copied(error)) is KeyError
+    unknown = errors.RemoteError("shop:Closed", "closed", ("x",))
+    assert type(copied(unknown)) is type(unknown)
+    assert copied(copied(unknown)).type_name == "shop.Closed"  # type: ignore[attr-defined]
+
+
 def test_an_attribute_that_cannot_be_set_does_no_harm() -> None:
     error = Guarded("a")
     error.__dict__["code"] = 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -65,7 +67,8 @@ def test_a_running_message_is_started_and_says_where(broker: RedisBroker, drain:
 
     message = body.send()
     drain()
-    assert seen == [("STARTED", {"worker": broker.worker_id}, "body", False)]
+    assert seen == [("STARTED", {"hostname": socket.gethostname(), "pid": os.getpid()}, "body", False)]
+    assert handle(message).worker == broker.worker_id
 
 
 def test_next_run_is_when_the_retry_is_due(

@@ -294,7 +294,8 @@ def test_a_loop_hands_the_rest_back_before_the_time_limit(
 ) -> None:
     done: list[int] = []
     options: dict[str, Any] = {"time_limit": 10_000} if limit == "message" else {}
-    seconds = broker.settings.default_time_limit if limit == "default" else 10.0
+    seconds = 600.0 if limit == "default" else 10.0
+    broker.settings = broker.settings.model_copy(update={"default_time_limit": 600.0})
 
     @actor(time_limit=10.0 if limit == "actor" else None)
     def body() -> int:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from understudy.errors import DeclarationError
+from understudy.errors import LimitsConflict
 from understudy.limits import Limits, check_limits, limits_of, runs_elsewhere
 from understudy.options import ActorOptions
 from understudy.settings import Settings, load
@@ -17,15 +18,15 @@ def settings(**environ: str) -> Settings:
 @pytest.mark.parametrize(
     ("message", "actor", "environ", "limits"),
     [
-        ({}, {}, {}, Limits(600.0)),
+        ({}, {}, {}, Limits(math.inf)),
         ({}, {}, {"UNDERSTUDY_DEFAULT_TIME_LIMIT": "30s"}, Limits(30.0)),
         ({}, {"time_limit": 5_000, "soft_time_limit": 2_500}, {}, Limits(5.0, 2.5)),
         ({"time_limit": 7_000}, {"time_limit": 5_000}, {}, Limits(7.0)),
         ({"soft_time_limit": 1_000}, {"time_limit": 5_000, "soft_time_limit": 2_000}, {}, Limits(5.0, 1.0)),
         ({"time_limit": None}, {"time_limit": 5_000}, {}, Limits(5.0)),
-        ({}, {}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(600.0, 60.0)),
+        ({}, {}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(math.inf, 60.0)),
         ({}, {"time_limit": 5_000}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(5.0)),
-        ({}, {"soft_time_limit": 900}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(600.0, 0.9)),
+        ({}, {"soft_time_limit": 900}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(math.inf, 0.9)),
     ],
 )
 def test_t11_t15_a_limit_is_the_messages_the_actors_or_the_default(
@@ -44,9 +45,9 @@ def test_t11_a_soft_limit_above_the_hard_one_is_refused_with_both() -> None:
     check_limits(5.0, 5.0, where="x")
     check_limits(5.0, None, where="x")
     check_limits(None, 700.0, where="x")
-    with pytest.raises(DeclarationError, match=r"x: soft_time_limit \(6 s\) is above time_limit \(5 s\)"):
+    with pytest.raises(LimitsConflict, match=r"x: soft_time_limit \(6 s\) is above time_limit \(5 s\)"):
         check_limits(5.0, 6.0, where="x")
-    with pytest.raises(DeclarationError, match=r"time limit of actors that name none \(600 s\); give it a time_limit"):
+    with pytest.raises(LimitsConflict, match=r"time limit of actors that name none \(600 s\); give it a time_limit"):
         check_limits(None, 700.0, where="x", default=600.0)
 
 

@@ -6,6 +6,7 @@ Part of the upkeep: ``share`` is one step.
 from __future__ import annotations
 
 import logging
+import math
 
 from understudy import clock
 
@@ -69,9 +70,12 @@ def give_up_stuck(broker: Transport) -> int:
 
 
 def limit_of(broker: Transport, held: HeldMessage) -> float:
-    """The time limit of a message in seconds: its own, its actor's, or the default."""
+    """The time limit of a message in seconds: its own, its actor's, or the default; infinite when it has none."""
     actor = broker.actors.get(held.actor_name)
     limit = held.options.get("time_limit")
     if limit is None and actor is not None:
         limit = actor.options.get("time_limit")
-    return broker.settings.default_time_limit if limit is None else float(limit) / 1000
+    if limit is not None:
+        return float(limit) / 1000
+    default = broker.settings.default_time_limit
+    return math.inf if default is None else default

@@ -140,7 +140,7 @@ class Upkeep:
 
         for held in starts:
             execution = held.execution
-            track = execution is not None and execution.track_started
+            track = execution is not None and execution.tracks(self.broker.settings.track_started)
             held.started = worker
             args += (
                 number(held.hold.stream),

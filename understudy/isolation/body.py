@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import importlib
+import math
 import pickle
 import signal
 import threading
@@ -84,6 +85,7 @@ class Bodies:
             root_id=job.root_id,
             items_scope=job.items_scope,
             claim_key=job.claim_key,
+            handed_back=job.handed_back,
             begun=True,
             limits=job.limits,
         )
@@ -97,7 +99,8 @@ class Bodies:
         self._asker.begin(execution)
         execution.began_at = clock.monotonic()
         # A thread of C code: it needs no lock of the interpreter, so nothing that a body does keeps it from ending it.
-        faulthandler.dump_traceback_later(job.limits.hard, exit=True, file=self._stacks)
+        if job.limits.hard != math.inf:
+            faulthandler.dump_traceback_later(job.limits.hard, exit=True, file=self._stacks)
         try:
             with self._soft.after(job.limits.soft):
                 return actor.fn(*job.args, **job.kwargs), None

@@ -56,6 +56,7 @@ class Job:
     items_scope: str
     claim_key: str | None
     limits: Limits
+    handed_back: bool = False
 
 
 @dataclass

@@ -50,7 +50,7 @@ def unpack(parcel: Parcel) -> BaseException:
 
 def _packed(exception: BaseException, depth: int) -> Parcel:
     kind = type(exception)
-    parcel = Parcel(f"{kind.__module__}.{kind.__qualname__}", exceptions.text_of(exception))
+    parcel = Parcel(f"{kind.__module__}:{kind.__qualname__}", exceptions.text_of(exception))
     if exception.__cause__ is not None and depth:
         parcel.cause = _packed(exception.__cause__, depth - 1)
     if isinstance(exception, BaseExceptionGroup):

@@ -87,6 +87,7 @@ class Runner:
             retries=execution.retries,
             items_scope=execution.items_scope,
             claim_key=execution.claim_key,
+            handed_back=execution.handed_back,
             limits=self._limits,
             headers=execution.headers,
             parent_id=execution.parent_id,

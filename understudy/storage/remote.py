@@ -5,6 +5,7 @@ So what is held is held in one place, and a process that is killed leaves no hal
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -19,13 +20,16 @@ from .keys import Keys
 #: Asks for an exchange: ``"run"`` or ``"call"``, and what it takes. Raises what the exchange raised.
 Ask = Callable[..., Any]
 
+#: Seconds between two looks of whoever waits.
+LOOK_AGAIN = 0.05
+
 
 class RemoteStorage(Storage):
-    """``Storage`` through ``ask``. Nothing can be waited for with it: whoever asks keeps the other side busy."""
+    """``Storage`` through ``ask``. Nothing is heard with it: whoever waits looks again now and then."""
 
     def __init__(self, ask: Ask, *, namespace: str) -> None:
         self.keys = Keys(namespace)
-        self.can_wait = False
+        self.can_wait = True
         self.interceptor = None
         self._ask = ask
         self.client = _Client(ask)
@@ -36,14 +40,31 @@ class RemoteStorage(Storage):
     def call(self, *command: Value, name: str | None = None, insist: bool = False) -> Any:
         return self._ask("call", command, name, insist)
 
-    def subscribe(self, channel: str) -> NoReturn:
-        raise RuntimeError('a body in a process of its own cannot subscribe; declare the actor with isolation="thread"')
+    def subscribe(self, channel: str) -> PubSub:
+        return _Silence()
 
     def address(self) -> NoReturn:
         raise RuntimeError("a body in a process of its own has no connection to the server")
 
     def close(self) -> None:
         """Does nothing: there is no connection."""
+
+
+class _Silence(PubSub):
+    """A channel on which nothing is heard."""
+
+    def __init__(self) -> None:
+        """Without a connection."""
+
+    def get_message(self, ignore_subscribe_messages: bool = False, timeout: float | None = 0.0) -> None:
+        """Comes back soon, so that whoever waits looks again."""
+        time.sleep(LOOK_AGAIN if timeout is None else max(0.0, min(timeout, LOOK_AGAIN)))
+
+    def close(self) -> None:
+        """Does nothing."""
+
+    def __del__(self) -> None:
+        """Nothing to let go of."""
 
 
 class _Client(redis.Redis):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from dramatiq import Message
@@ -92,5 +93,7 @@ def test_the_limit_is_the_message_s_then_the_actor_s_then_the_default(broker: Re
     limited.send_with_options(time_limit=4_000)
     limited.send()
     plain.send()
-    limits = [limit_of(broker, held) for held in fetch(broker, 3)]
-    assert limits == [4.0, 10.0, broker.settings.default_time_limit]
+    held = fetch(broker, 3)
+    assert [limit_of(broker, one) for one in held] == [4.0, 10.0, math.inf]
+    broker.settings = broker.settings.model_copy(update={"default_time_limit": 7.0})
+    assert [limit_of(broker, one) for one in held] == [4.0, 10.0, 7.0]

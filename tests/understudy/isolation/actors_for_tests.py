@@ -21,7 +21,7 @@ import tasks
 import understudy
 from understudy import Idempotency, Retry, each, progress
 from understudy.actors import Actor
-from understudy.errors import SoftTimeLimitExceeded
+from understudy.errors import HandBack, SoftTimeLimitExceeded
 from understudy.execution import current
 
 assert tasks, "its import installs the broker"
@@ -331,3 +331,35 @@ def dies_at(item: int, marker: str) -> list[int]:
 def never_twice(marker: str) -> None:
     Path(marker).touch()
     _die("kill")
+
+
+@actor(time_limit=20, retry=Retry(1, **NO_WAIT))
+def raises_what_only_it_knows(log: str) -> None:
+    class Local(Exception):
+        """Cannot be found by any other process."""
+
+    with open(log, "a", encoding="utf-8") as file:
+        file.write("run\n")
+    raise Local("once more")
+
+
+@actor(time_limit=20)
+def waits_for(message_id: str, timeout: float) -> Any:
+    return understudy.handle(message_id).get(timeout=timeout, disable_sync_subtasks=False)
+
+
+@actor(time_limit=20)
+def waits_unasked(message_id: str) -> Any:
+    return understudy.handle(message_id).get(timeout=1)
+
+
+@actor(time_limit=20)
+def gives_back(log: str) -> list[bool]:
+    execution = current()
+    assert execution is not None
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(f"{execution.redelivered}\n")
+    seen = Path(log).read_text(encoding="utf-8").split()
+    if len(seen) == 1:
+        raise HandBack("not yet")
+    return [word == "True" for word in seen]

@@ -84,7 +84,7 @@ def test_t16_the_body_sees_what_it_is_and_its_limits(run: Run, broker: RedisBrok
     assert seen["limits"] == [5.0, 2.5]
     assert seen["token"].startswith("default/")
     assert run(them.where).get()["limits"] == [20.0, 10.0]
-    assert run(them.without_limits).get()[1] == [broker.settings.default_time_limit, None]
+    assert run(them.without_limits).get()[1] == [None, None]
 
 
 def test_r19_called_as_a_function_it_runs_here() -> None:
@@ -375,3 +375,26 @@ def test_a_worker_that_dies_takes_the_child_along(run: Run, isolated: StepWorker
     isolated.run_once()
     assert handle(message).status != "SUCCESS"
     ends(pid)
+
+
+# -- what a body may do that waits, gives back, or raises what nobody knows -----------------------------------------
+
+
+def test_a_failure_of_a_class_that_only_the_child_knows_is_retried_like_any_other(run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    found = run(them.raises_what_only_it_knows, str(log))
+    assert log.read_text().split() == ["run", "run"]
+    assert (type(found.result).__name__, str(found.result)) == ("Local", "once more")
+
+
+def test_s14_a_body_that_gave_its_message_back_is_told_so_in_a_process_of_its_own(run: Run, tmp_path: Path) -> None:
+    assert run(them.gives_back, str(tmp_path / "log")).get() == [False, True]
+
+
+def test_s15_a_body_may_wait_for_another_message_if_that_is_allowed(run: Run) -> None:
+    other = run(them.plain)
+    assert run(them.waits_for, other.id, 5).get() == other.get()
+    with pytest.raises(errors.ResultTimeout):
+        run(them.waits_for, "nobody-sent-this", 0.2).get()
+    with pytest.raises(RuntimeError, match="disable_sync_subtasks=False"):
+        run(them.waits_unasked, other.id).get()

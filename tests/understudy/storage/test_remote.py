@@ -32,7 +32,7 @@ def test_exchanges_happen_there_and_keys_are_the_same(remote: RemoteStorage, ser
     assert remote.call("SET", "a", 1)
     assert server.call("GET", "a") == b"1"
     assert remote.run("forget", ["a"]) == 1
-    assert not remote.can_wait
+    assert remote.can_wait
 
 
 def test_its_client_asks_too(remote: RemoteStorage, server: Storage) -> None:
@@ -60,9 +60,13 @@ def test_an_error_in_a_pipeline_is_raised_or_given(remote: RemoteStorage) -> Non
             assert (type(error), value) == (ServerUnavailable, b"1")
 
 
+def test_whoever_waits_hears_nothing_and_looks_again_soon(remote: RemoteStorage) -> None:
+    channel = remote.subscribe("channel")
+    assert channel.get_message(timeout=60.0) is None
+    channel.close()
+
+
 def test_what_needs_a_connection_says_what_to_do(remote: RemoteStorage) -> None:
-    with pytest.raises(RuntimeError, match='isolation="thread"'):
-        remote.subscribe("channel")
     with pytest.raises(RuntimeError, match='isolation="thread"'):
         remote.client.pubsub()  # type: ignore[no-untyped-call]
     with pytest.raises(RuntimeError, match="no connection"):
