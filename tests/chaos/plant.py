@@ -21,6 +21,7 @@ from tests.understudy.supervisor.real import children
 from understudy.brokers.redis import RedisBroker
 from understudy.deadletters import DeadLetter, DeadLetters
 from understudy.handle import Handle
+from understudy.holds import GROUP
 from understudy.runtime import build
 from understudy.settings import Settings, load
 from understudy.testing.conditions import wait_until
@@ -162,6 +163,16 @@ class Plant:
             wait_until(all_ready, timeout=timeout)
         except AssertionError:
             raise AssertionError(f"{len(left)} messages did not end\n{self.logs()}") from None
+
+    def in_hand(self, pids: Sequence[int]) -> int:
+        """How many messages these worker processes hold on the server; of a dead one until its lease has run out."""
+        count = 0
+        for stream in self.broker.streams_of("chaos"):
+            summary = self.broker.storage.client.xpending(stream, GROUP)
+            for consumer in summary["consumers"]:
+                _, pid, _ = consumer["name"].decode().rsplit(":", 2)
+                count += consumer["pending"] if int(pid) in pids else 0
+        return count
 
     def effects(self) -> Counter[str]:
         """Every effect so far, and how often."""

@@ -31,13 +31,20 @@ def test_every_execution_has_a_reporter(broker: RedisBroker, drain: Drain) -> No
 
 @pytest.mark.parametrize(("threads", "writes"), [(False, 1), (True, 0)], ids=["step by step", "in a worker"])
 def test_a_body_of_a_moment_shows_its_progress_with_its_outcome(
-    broker: RedisBroker, drain: Drain, faults: Faults, monkeypatch: pytest.MonkeyPatch, threads: bool, writes: int
+    broker: RedisBroker,
+    drain: Drain,
+    faults: Faults,
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: bool,
+    writes: int,
 ) -> None:
     monkeypatch.setattr(RedisBroker, "keeps_up", threads)
     broker.settings = broker.settings.model_copy(update={"progress_interval": 0.1})
 
     @actor
     def body() -> None:
+        freezer.tick(0.001)  # frozen, so that it is a moment on a busy machine too
         progress.update(1, total=2)
 
     message = body.send()
