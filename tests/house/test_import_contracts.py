@@ -67,6 +67,8 @@ def test_an_empty_house_keeps_every_contract(house: Path) -> None:
         ("tasks/email_tasks.py", "from rich import print", "Only understudy.cli imports typer and rich"),
         ("understudy/client.py", "import typer", "Only understudy.cli imports typer and rich"),
         ("tasks/email_tasks.py", "import smtplib", "Only tasks.adapters imports smtplib"),
+        ("tasks/email_tasks.py", "import sqlalchemy", "Only tasks.adapters imports what reads files and tables"),
+        ("workflows/flow.py", "def later():\n    from fsspec import open", "Only tasks.adapters imports what reads"),
         ("middleware/progress.py", "import redis", "Only understudy.storage and understudy.brokers"),
         ("understudy/embedded.py", "from redis.client import Redis", "Only understudy.storage and"),
     ],
@@ -89,6 +91,8 @@ def test_two_neighbours_that_import_each_other_break_a_contract(house: Path) -> 
     [
         ("understudy/cli/demo.py", "from understudy.testing import smtp\nimport rich, typer"),
         ("tasks/adapters/smtp.py", "import smtplib"),
+        ("tasks/adapters/tables.py", "import sqlalchemy, fsspec, polars"),
+        ("workflows/columns.py", "import polars"),
         ("understudy/storage/client.py", "import redis"),
         ("understudy/brokers/redis.py", "import redis, dramatiq"),
         ("tests/tasks/test_email_tasks.py", "import understudy.testing, tasks, redis"),

@@ -1,0 +1,105 @@
+"""Parquet and XLSX: read in parts by polars, from this machine's disk (a file elsewhere is copied there first)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .file_errors import BadFile
+from .file_places import Place, check_archive, local_copy
+from .file_rows import Position, Reader, Row, check_columns
+
+if TYPE_CHECKING:
+    import polars
+
+#: Rows that are held at once.
+WINDOW = 5_000
+
+
+class _FrameReader(Reader):
+    """Rows of something that gives its rows ``begin`` to ``begin + WINDOW`` as a frame."""
+
+    def __init__(self, place: Place, kind: str) -> None:
+        self.options = {"format": kind}
+        self._stack = ExitStack()
+        try:
+            self._open(self._stack.enter_context(local_copy(place)), place)
+            self.size = self.total or 0
+        except BaseException:
+            self.close()
+            raise
+
+    def rows(self, after: Position | None = None) -> Iterator[Row]:
+        number = after[0] if after else 0
+        while number < (self.total or 0):
+            for values in self._frame(number).iter_rows(named=True):
+                number += 1
+                self.reached = number
+                yield Row(number, values, None, [number, number])
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _open(self, path: Path, place: Place) -> None:
+        raise NotImplementedError
+
+    def _frame(self, begin: int) -> polars.DataFrame:
+        raise NotImplementedError
+
+
+class ParquetReader(_FrameReader):
+    """Reads Parquet; of what comes before a chunk only whole row groups are passed by."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place, "parquet")
+
+    def _open(self, path: Path, place: Place) -> None:
+        import polars as pl
+
+        self._lazy = pl.scan_parquet(path)
+        try:
+            self.columns = check_columns(self._lazy.collect_schema().names())
+            self.total = int(self._lazy.select(pl.len()).collect().item())
+        except pl.exceptions.PolarsError as error:
+            raise BadFile(f"it is no Parquet file, or damaged: {error}") from None
+
+    def _frame(self, begin: int) -> polars.DataFrame:
+        import polars as pl
+
+        try:
+            return self._lazy.slice(begin, WINDOW).collect()
+        except pl.exceptions.PolarsError as error:
+            raise BadFile(f"it is damaged behind row {begin:,}: {error}") from None
+
+
+class XlsxReader(_FrameReader):
+    """Reads one sheet of an XLSX file, whose first row is the header. Of formulas it has the values that were saved.
+
+    The format has to be unpacked from its beginning, and a sheet has at most 1,048,576 rows: it is held whole, within
+    ``FILES_MAX_UNPACKED``.
+    """
+
+    def __init__(self, place: Place, *, sheet: str | None = None) -> None:
+        self._sheet = sheet
+        super().__init__(place, "xlsx")
+        if sheet is not None:
+            self.options["sheet"] = sheet
+
+    def _open(self, path: Path, place: Place) -> None:
+        import fastexcel
+
+        check_archive(path, place.settings)
+        try:
+            book = fastexcel.read_excel(path)
+            if self._sheet is not None and self._sheet not in book.sheet_names:
+                raise BadFile(f"there is no sheet {self._sheet!r}; there are {', '.join(book.sheet_names)}")
+            self._held = book.load_sheet(self._sheet if self._sheet is not None else 0).to_polars()
+        except fastexcel.FastExcelError as error:
+            raise BadFile(f"it is no XLSX file, or damaged: {error}") from None
+        self.columns = check_columns(self._held.columns)
+        self.total = self._held.height
+
+    def _frame(self, begin: int) -> polars.DataFrame:
+        return self._held.slice(begin, WINDOW)

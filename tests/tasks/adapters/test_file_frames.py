@@ -1,0 +1,65 @@
+"""Parquet and XLSX that are not what they seem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+import xlsxwriter
+
+from tasks.adapters.file_errors import BadFile, FileTooLarge
+from tasks.adapters.file_frames import WINDOW, ParquetReader, XlsxReader
+from tasks.adapters.file_places import find
+from tasks.adapters.file_settings import FileSettings
+from understudy.settings import load
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> FileSettings:
+    return load(FileSettings, environ={"FILES_ROOT": str(tmp_path), "FILES_MAX_UNPACKED": "1MiB"})
+
+
+@pytest.mark.parametrize("kind", [ParquetReader, XlsxReader])
+def test_what_is_of_another_format_is_refused(kind: type[ParquetReader | XlsxReader], settings: FileSettings) -> None:
+    (settings.root / "in.bin").write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(BadFile, match="or damaged"):
+        kind(find("in.bin", settings))
+
+
+def test_rows_beyond_a_window_are_read_in_parts(settings: FileSettings) -> None:
+    count = WINDOW + 3
+    pl.DataFrame({"n": range(count)}).write_parquet(settings.root / "in.parquet")
+    with ParquetReader(find("in.parquet", settings)) as reader:
+        assert reader.total == reader.size == count
+        assert [row.values["n"] for row in reader.rows()] == list(range(count))
+        assert reader.reached == count
+
+
+def test_a_sheet_is_found_by_its_name(settings: FileSettings) -> None:
+    book = xlsxwriter.Workbook(settings.root / "in.xlsx")
+    for name in ("first", "second"):
+        book.add_worksheet(name).write_column(0, 0, ["name", name])
+    book.close()
+    place = find("in.xlsx", settings)
+    for sheet, expected in ((None, "first"), ("second", "second")):
+        with XlsxReader(place, sheet=sheet) as reader:
+            assert [row.values for row in reader.rows()] == [{"name": expected}]
+    with pytest.raises(BadFile, match="no sheet 'third'; there are first, second"):
+        XlsxReader(place, sheet="third")
+
+
+def test_a_column_of_mixed_cells_is_text_and_none_is_lost(settings: FileSettings) -> None:
+    book = xlsxwriter.Workbook(settings.root / "in.xlsx")
+    book.add_worksheet().write_column(0, 0, ["size", 1, "many", 2.5, True])
+    book.close()
+    with XlsxReader(find("in.xlsx", settings)) as reader:
+        assert [str(row.values["size"]).lower() for row in reader.rows()] == ["1", "many", "2.5", "true"]
+
+
+def test_an_xlsx_bomb_is_refused_before_it_is_read(settings: FileSettings) -> None:
+    book = xlsxwriter.Workbook(settings.root / "in.xlsx")
+    book.add_worksheet().write_column(0, 0, ["x" * 30_000 + str(n) for n in range(50)])
+    book.close()
+    with pytest.raises(FileTooLarge, match="FILES_MAX_UNPACKED"):
+        XlsxReader(find("in.xlsx", settings))
