@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 
 import tasks
+from tests.postgres import postgres_server, postgres_url
 
-__all__ = ["tasks"]
+__all__ = ["postgres_server", "postgres_url", "tasks"]
 
 # Under `nohup`, or in the background of a script, these are ignored, and whatever a test starts inherits that. Tests of
 # signals mean a terminal's.

@@ -1,4 +1,4 @@
-"""Real mail servers for the tests of the adapters."""
+"""Real mail servers and databases for the tests of the adapters."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from tasks.adapters.mail import MailSettings, SmtpMailer
+from tests.tasks.adapters.databases import database, database_url
 from understudy.testing.smtp_server import SmtpPolicy, SmtpThread
+
+__all__ = ["database", "database_url"]
 
 Serve = Callable[..., SmtpThread]
 OpenMailer = Callable[..., SmtpMailer]
@@ -18,7 +21,7 @@ OpenMailer = Callable[..., SmtpMailer]
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("SMTP_"):
+        if name.startswith(("SMTP_", "FILES_", "DATABASE_")):
             monkeypatch.delenv(name)
 
 

@@ -1,0 +1,229 @@
+"""Upsert, reading by key, and chunks that are applied once, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+
+from tasks.adapters.database import Database, Transaction
+from tasks.adapters.database_errors import DatabaseRefused
+from tasks.adapters.tables import Column, Table, applied, apply_once, check_name, count, ensure, forget, rows, upsert
+
+FLIGHTS = Table(
+    "flights",
+    {"day": Column("date"), "number": Column("integer"), "carrier": Column("text"), "late": Column("number")},
+    key=("day", "number"),
+)
+
+
+def flight(number: int, carrier: str = "UA", late: float | None = None) -> dict[str, Any]:
+    return {"day": date(2013, 1, 1), "number": number, "carrier": carrier, "late": late}
+
+
+def put(database: Database, *flights: dict[str, Any]) -> int:
+    with database.transaction() as transaction:
+        return upsert(transaction, FLIGHTS, flights)
+
+
+def found(database: Database) -> list[dict[str, Any]]:
+    return list(rows(database, "SELECT number, carrier, late FROM flights", key=["number"]))
+
+
+def test_rows_are_inserted_and_those_with_the_same_key_replaced(database: Database) -> None:
+    assert ensure(database, FLIGHTS)
+    assert put(database, flight(1, late=2.5), flight(2), flight(2, "AA")) == 3
+    assert put(database, flight(1, "B6"), flight(3)) == 2
+    assert found(database) == [
+        {"number": 1, "carrier": "B6", "late": None},
+        {"number": 2, "carrier": "AA", "late": None},
+        {"number": 3, "carrier": "UA", "late": None},
+    ]
+
+
+def test_values_of_every_kind_come_back_as_they_were(database: Database) -> None:
+    table = Table(
+        "kinds",
+        {
+            "id": Column("integer"),
+            "share": Column("number"),
+            "on": Column("boolean"),
+            "day": Column("date"),
+            "at": Column("datetime"),
+            "select": Column("text"),
+        },
+        key=("id",),
+    )
+    ensure(database, table)
+    row = {
+        "id": 2**53 + 1,
+        "share": 0.1,
+        "on": True,
+        "day": date(2024, 2, 29),
+        "at": datetime(2024, 2, 29, 12, 0, 0, 5),
+        "select": "'; DROP TABLE kinds; --",
+    }
+    with database.transaction() as transaction:
+        upsert(transaction, table, [row, {"id": 1}])
+    import sqlalchemy as sa  # typed columns, so that SQLite's texts become dates again
+
+    query = sa.select(sa.column("day", sa.Date), sa.column("at", sa.DateTime), sa.column("on", sa.Boolean))
+    with database.reading() as transaction:
+        typed = transaction.select(query.select_from(sa.table("kinds")).where(sa.column("id") > 1))
+    assert typed == [{"day": row["day"], "at": row["at"], "on": True}]
+    (first, second) = rows(database, "kinds", key=["id"])
+    assert (first["id"], first["share"], first["select"]) == (1, None, None)
+    assert (second["id"], second["share"], second["select"]) == (row["id"], 0.1, row["select"])
+
+
+def test_a_table_that_is_all_key_ignores_what_it_has(database: Database) -> None:
+    table = Table("seen", {"id": Column("integer")}, key=("id",))
+    ensure(database, table)
+    for _ in range(2):
+        with database.transaction() as transaction:
+            assert upsert(transaction, table, [{"id": 1}, {"id": 2}]) == 2
+    assert count(database, "seen") == 2
+
+
+def test_a_table_that_is_there_is_looked_at_and_left_as_it_is(database: Database) -> None:
+    with database.transaction() as transaction:
+        transaction.execute("CREATE TABLE flights (day DATE, number INTEGER, carier TEXT, PRIMARY KEY (number, day))")
+    with pytest.raises(DatabaseRefused, match=r"no column 'carrier' \(did you mean 'carier'\?\)"):
+        ensure(database, FLIGHTS)
+    with database.transaction() as transaction:
+        transaction.execute("ALTER TABLE flights ADD COLUMN carrier TEXT")
+        transaction.execute("ALTER TABLE flights ADD COLUMN late FLOAT")
+    assert not ensure(database, FLIGHTS)
+    with pytest.raises(DatabaseRefused, match="no primary key or unique index on number"):
+        ensure(database, Table("flights", FLIGHTS.columns, key=("number",)))
+    with database.transaction() as transaction:
+        transaction.execute("CREATE UNIQUE INDEX by_number ON flights (number)")
+    assert not ensure(database, Table("flights", FLIGHTS.columns, key=("number",)))
+
+
+def test_of_many_that_make_a_table_at_once_one_does(database: Database) -> None:
+    begin, made = threading.Barrier(4), []
+
+    def make() -> None:
+        begin.wait()
+        made.append(ensure(database, FLIGHTS))
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [False, False, False, True]
+
+
+def test_rows_are_read_in_parts_and_from_behind_any_key(database: Database) -> None:
+    ensure(database, FLIGHTS)
+    put(database, *(flight(number) for number in range(25)))
+    day = found(database)[0]
+    assert day["number"] == 0
+    for batch in (1, 5, 10, 25, 100):
+        assert [row["number"] for row in rows(database, "flights", key=["number"], batch=batch)] == list(range(25))
+    assert [row["number"] for row in rows(database, "flights", key=["number"], after=[19], batch=3)] == [
+        20,
+        21,
+        22,
+        23,
+        24,
+    ]
+    key = ["day", "number"]
+    last = [next(rows(database, "flights", key=key))["day"], 22]
+    assert [row["number"] for row in rows(database, "flights", key=key, after=last)] == [23, 24]
+    query = "SELECT number FROM flights WHERE number < 7"
+    assert [row["number"] for row in rows(database, query, key=["number"], after=[4])] == [5, 6]
+    assert (count(database, query), count(database, "flights")) == (7, 25)
+
+
+# -- once ----------------------------------------------------------------------------------------------------
+
+
+def load(database: Database, number: int, *flights: dict[str, Any]) -> Any:
+    def work(transaction: Transaction) -> dict[str, int]:
+        return {"rows": upsert(transaction, FLIGHTS, flights)}
+
+    return apply_once(database, scope="run 1", number=number, work=work)
+
+
+def test_a_chunk_that_comes_twice_changes_nothing_and_has_the_same_outcome(database: Database) -> None:
+    ensure(database, FLIGHTS)
+    first = load(database, 0, flight(1), flight(2))
+    assert (first.outcome, first.fresh) == ({"rows": 2}, True)
+    again = load(database, 0, flight(3, "other rows"))
+    assert (again.outcome, again.fresh) == ({"rows": 2}, False)
+    load(database, 1, flight(4))
+    assert [row["number"] for row in found(database)] == [1, 2, 4]
+    assert applied(database, "run 1") == {0: {"rows": 2}, 1: {"rows": 1}}
+    assert applied(database, "run 2") == {}
+
+
+def test_a_chunk_that_fails_can_be_tried_again(database: Database) -> None:
+    ensure(database, FLIGHTS)
+    with pytest.raises(DatabaseRefused):
+        load(database, 0, flight(1), {"carrier": "no key"})
+    assert found(database) == []
+    assert load(database, 0, flight(1)).fresh
+
+
+def test_of_two_workers_with_one_chunk_the_second_waits_and_does_nothing(database: Database, database_url: str) -> None:
+    ensure(database, FLIGHTS)
+    load(database, 9)
+    inside, go = threading.Event(), threading.Event()
+    results: list[Any] = []
+
+    def slowly(transaction: Transaction) -> str:
+        inside.set()
+        go.wait(20)
+        upsert(transaction, FLIGHTS, [flight(1, "first")])
+        return "first"
+
+    def at_once(transaction: Transaction) -> str:
+        upsert(transaction, FLIGHTS, [flight(1, "second")])
+        return "second"
+
+    second = Database(database_url)
+    threads = [
+        threading.Thread(target=lambda: results.append(apply_once(database, scope="r", number=0, work=slowly))),
+        threading.Thread(target=lambda: results.append(apply_once(second, scope="r", number=0, work=at_once))),
+    ]
+    threads[0].start()
+    inside.wait(20)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert threads[1].is_alive()
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert [(result.outcome, result.fresh) for result in results] == [("first", True), ("first", False)]
+    assert [row["carrier"] for row in found(database)] == ["first"]
+    second.close()
+
+
+def test_what_was_applied_can_be_forgotten(database: Database) -> None:
+    ensure(database, FLIGHTS)
+    load(database, 0, flight(1))
+    assert forget(database, "run 1") == 1
+    assert load(database, 0, flight(1)).fresh
+
+
+# -- names ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a;b", "1a", "a" * 64, 'a"b', "sqlite_master", "é"])
+def test_a_name_that_not_every_database_takes_is_refused(name: str) -> None:
+    with pytest.raises(DatabaseRefused, match="cannot be the name"):
+        check_name(name)
+    with pytest.raises(DatabaseRefused):
+        Table(name, {"id": Column("integer")}, key=("id",))
+
+
+def test_a_key_is_made_of_columns() -> None:
+    with pytest.raises(DatabaseRefused, match=r"there is no column 'numbr' \(did you mean 'number'\?\)"):
+        Table("t", {"number": Column("integer")}, key=("numbr",))
+    with pytest.raises(DatabaseRefused, match="is empty"):
+        Table("t", {"number": Column("integer")}, key=())
