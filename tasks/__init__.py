@@ -1,8 +1,8 @@
 """What does work: actors by domain. Importing this package installs the broker that the settings describe.
 
 It comes first, because an actor's options are those of the installed middleware. No I/O happens here: the first
-send or the worker connects. The settings of mail, webhooks and channels are checked here as well, so that a mistake in
-them is told when a worker starts and not by the first message.
+send or the worker connects. The settings of the adapters (mail, webhooks, channels, files, database) are checked here
+as well, so that a mistake in them is told when a worker starts and not by the first message.
 
 Raises:
   understudy.errors.SettingsError: lists every wrong setting, those of the engine and those of the outside world.
@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from middleware.stack import stack
 from tasks.adapters.channel_settings import ChannelSettings
+from tasks.adapters.database_settings import DatabaseSettings
+from tasks.adapters.file_settings import FileSettings
 from tasks.adapters.mail import MailSettings
 from tasks.adapters.web import WebhookSettings
 from understudy.runtime import install
 from understudy.settings import Settings, load
 
-settings, *_ = load(Settings, MailSettings, WebhookSettings, ChannelSettings)
+settings, *_ = load(Settings, MailSettings, WebhookSettings, ChannelSettings, FileSettings, DatabaseSettings)
 broker = install(settings, middleware=stack(settings))
 
 from tasks import email_tasks, notification_tasks  # noqa: E402 - actors stand on the broker that was installed above

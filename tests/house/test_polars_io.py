@@ -1,4 +1,4 @@
-"""polars reads and writes files in ``tasks/adapters`` only, where paths and sizes are checked; elsewhere it computes."""
+"""polars reads and writes files in ``tasks/adapters`` only, where paths and sizes are checked; elsewhere it counts."""
 
 import ast
 from pathlib import Path
