@@ -47,7 +47,7 @@ class TimeLimits(TimeLimit):
 
     @property
     def actor_options(self) -> set[str]:
-        return {"time_limit", "soft_time_limit", "isolation"}
+        return {"time_limit", "soft_time_limit", "memory_limit", "isolation"}
 
     def after_process_boot(self, broker: Broker) -> None:
         """Nothing yet: a process that runs bodies for another one keeps no clocks of threads."""

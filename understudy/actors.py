@@ -36,7 +36,7 @@ from .declaring import (
 )
 from .durations import Duration
 from .errors import DeclarationError, SerializationError, UnknownActor
-from .limits import check_limits
+from .limits import MEMORY, check_limits
 from .options import (
     ActorOptions,
     Idempotency,
@@ -48,6 +48,7 @@ from .options import (
     did_you_mean,
     message_millis,
 )
+from .sizes import Size, to_bytes
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -131,9 +132,9 @@ class Actor(dramatiq.Actor[P, R]):
           delay: a ``timedelta``; a whole number is milliseconds, as everywhere in Dramatiq's own methods.
           eta: in place of ``delay``: not before this datetime, which knows its zone.
           options: ``message_id``, ``idempotency_key``, ``unique_key``, ``time_limit`` and ``soft_time_limit`` (as
-            ``delay``), ``priority``, ``when``, ``expires`` (worth running for so long: a ``timedelta``, seconds, or a
-            datetime that knows its zone), ``headers`` (a dict that the body finds), and what the installed middleware
-            knows.
+            ``delay``), ``memory_limit`` (bytes, or a text such as ``"512MiB"``), ``priority``, ``when``, ``expires``
+            (worth running for so long: a ``timedelta``, seconds, or a datetime that knows its zone), ``headers`` (a
+            dict that the body finds), and what the installed middleware knows.
 
         Raises:
           TypeError: when the arguments do not fit the function (S21), or an option is unknown or has a wrong value.
@@ -202,6 +203,12 @@ class Actor(dramatiq.Actor[P, R]):
                 options.pop(name, None)
             else:
                 options[name] = message_millis(options[name], field=f"{self.actor_name}: {name}")
+        if options.get(MEMORY) is None:
+            options.pop(MEMORY, None)
+        elif self.declared.isolation == "thread":
+            raise TypeError(f'{self.actor_name} is declared with isolation="thread", where no memory_limit can be kept')
+        else:
+            options[MEMORY] = to_bytes(options[MEMORY], field=f"{self.actor_name}: {MEMORY}")
         if any(name in options for name in LIMITS):
             hard, soft = (options.get(name, self.options.get(name)) for name in LIMITS)
             check_limits(
@@ -254,6 +261,7 @@ def actor(
     unique: Unique | None = None,
     time_limit: Duration | None = None,
     soft_time_limit: Duration | None = None,
+    memory_limit: Size | None = None,
     isolation: Isolation | None = None,
     result_ttl: Duration | None = None,
     expected_duration: Duration | None = None,
@@ -277,6 +285,7 @@ def actor(
     unique: Unique | None = None,
     time_limit: Duration | None = None,
     soft_time_limit: Duration | None = None,
+    memory_limit: Size | None = None,
     isolation: Isolation | None = None,
     result_ttl: Duration | None = None,
     expected_duration: Duration | None = None,
@@ -297,6 +306,9 @@ def actor(
       unique: at most one message per key waits or runs: refuses a second enqueue, in the sender.
       time_limit: after this long the body is ended, whatever it does, and the message fails (T03, T06).
       soft_time_limit: after this long ``SoftTimeLimitExceeded`` is raised in the body, which may catch it (T01, T02).
+      memory_limit: above so much resident memory of its process, the interpreter and modules included, the body is
+        ended as at ``time_limit``, and the message fails with ``MemoryLimitExceeded``; bytes, or a text such as
+        ``"512MiB"``.
       isolation: ``"process"`` runs the body in a process of its own, where limits can be kept; ``"thread"`` in the
         worker's, where they are best effort. By default a process if the actor, or the message, names a limit.
       result_ttl: how long state and result can be read after the end (S09); the setting
@@ -326,6 +338,7 @@ def actor(
             unique=instance(name, "unique", unique, Unique),
             time_limit=seconds(name, "time_limit", time_limit),
             soft_time_limit=seconds(name, "soft_time_limit", soft_time_limit),
+            memory_limit=None if memory_limit is None else to_bytes(memory_limit, field=f"actor {name}: memory_limit"),
             isolation=isolation_of(name, isolation),
             result_ttl=seconds(name, "result_ttl", result_ttl),
             expected_duration=seconds(name, "expected_duration", expected_duration),

@@ -18,9 +18,10 @@ from .brokers.settlement import SettlingBroker
 from .deadlines import millis_until
 from .durations import Duration, to_millis, to_seconds
 from .errors import UnknownActor
-from .limits import check_limits
+from .limits import MEMORY, check_limits
 from .options import check_key, check_message_options, did_you_mean
 from .runtime import installed
+from .sizes import to_bytes
 
 
 def send(actor_name: str, /, *args: Any, **kwargs: Any) -> Message[Any]:
@@ -53,9 +54,9 @@ def send_with_options(
       unique_key: refuse this message if another of the actor stands under the same key. If the actor is not imported
         here nobody knows what it declares: no key is made of the arguments, and this one holds until the message is
         done, for a day at most.
-      options: ``time_limit``, ``soft_time_limit`` and ``expires`` (a timedelta or seconds), ``priority`` (a whole
-        number), ``headers``, ``when`` (``"now"`` or ``"committed"``), and what the workers' middleware knows, which
-        nobody can check here.
+      options: ``time_limit``, ``soft_time_limit`` and ``expires`` (a timedelta or seconds), ``memory_limit`` (bytes, or
+        a text such as ``"512MiB"``), ``priority`` (a whole number), ``headers``, ``when`` (``"now"`` or
+        ``"committed"``), and what the workers' middleware knows, which nobody can check here.
 
     Raises:
       UnknownActor: nobody announced such an actor and no ``queue_name`` is given.
@@ -78,6 +79,8 @@ def send_with_options(
     seconds = {name: to_seconds(limit, field=name) for name, limit in limits.items() if limit is not None}
     check_limits(seconds.get("time_limit"), seconds.get("soft_time_limit"), where=actor_name)
     options.update({name: to_millis(limit) for name, limit in seconds.items()})
+    if options.get(MEMORY) is not None:
+        options[MEMORY] = to_bytes(options[MEMORY], field=MEMORY)
     check_message_options(options)
     wait = (
         millis_until(eta, delay=delay)
@@ -100,6 +103,7 @@ def send_with_options(
 _OPTION_NAMES = frozenset(inspect.signature(send_with_options).parameters) - {"options"} | {
     "time_limit",
     "soft_time_limit",
+    "memory_limit",
     "priority",
     "when",
     "expires",

@@ -14,6 +14,7 @@ from dramatiq.actor import _queue_name_re as _queue_name
 
 from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError
+from .limits import MEMORY
 from .options import OTHER_NAMES, ActorOptions, Idempotency, Isolation, Unique, choose, did_you_mean
 
 #: The options that are durations, on the declaration and on a message.
@@ -56,7 +57,16 @@ def check_names(name: str, queue_name: str, options: dict[str, Any], broker: Bro
 
 def check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
     """What is declared must be kept: without its middleware an idempotent actor would run unguarded (P12)."""
-    for option in ("retry", "idempotency", "unique", "time_limit", "soft_time_limit", "isolation", "result_ttl"):
+    for option in (
+        "retry",
+        "idempotency",
+        "unique",
+        "time_limit",
+        "soft_time_limit",
+        "memory_limit",
+        "isolation",
+        "result_ttl",
+    ):
         if getattr(declared, option) is not None and option not in broker.actor_options:
             raise DeclarationError(
                 f"actor {name}: no middleware of the installed broker knows {option!r}; {HOW_TO_INSTALL}"
@@ -85,6 +95,10 @@ def check_together(name: str, signature: inspect.Signature, declared: ActorOptio
         raise DeclarationError(
             f"actor {name}: expected_duration ({expected:g} s) is above time_limit ({limit:g} s), so it would "
             "always be stopped"
+        )
+    if declared.memory_limit is not None and declared.isolation == "thread":
+        raise DeclarationError(
+            f'actor {name}: memory_limit=... needs a process of its own, which isolation="thread" is not; keep one'
         )
     for policy in (declared.idempotency, declared.unique):
         if policy is not None:
@@ -127,6 +141,8 @@ def dramatiq_options(declared: ActorOptions) -> dict[str, Any]:
         limit = getattr(declared, name)
         if limit is not None:
             options[name] = to_millis(limit)
+    if declared.memory_limit is not None:
+        options[MEMORY] = declared.memory_limit
     return options
 
 

@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from .errors import SettingsError
+from .sizes import parsed
 from .urls import check_redis_url, mask_url
 
 
@@ -35,7 +36,6 @@ class Env:
 
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"b": 1, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 
 
 def _to_seconds(value: object) -> object:
@@ -53,10 +53,10 @@ def _to_seconds(value: object) -> object:
 def _to_bytes(value: object) -> object:
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"(\d+)\s*(b|kib|mib|gib)?", value.strip().lower())
-    if match is None:
+    size = parsed(value)
+    if size is None:
         raise ValueError("is not a size")
-    return int(match[1]) * _BYTES[match[2] or "b"]
+    return size
 
 
 def _split(value: object) -> object:

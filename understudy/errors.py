@@ -17,6 +17,7 @@
     |   |-- ResultTimeout             waited, not ready (also a TimeoutError)
     |   |-- RemoteError               stand-in for an exception class the reader cannot import
     |   |-- TimeLimitExceeded         the body was stopped at its time limit
+    |   |-- MemoryLimitExceeded       the body was stopped at its memory limit
     |   |-- MaxRetriesExceeded        the body asked for one more run than its policy allows
     |   |-- Revoked                   the message was revoked: it did not run, or was stopped
     |   |-- DuplicateRunning          a twin with the same idempotency key runs, and the actor said "fail"
@@ -167,6 +168,11 @@ class TimeLimitExceeded(TaskError):
     In a process of its own the body is ended without being asked. In a thread ``dramatiq.middleware.TimeLimitExceeded``
     is raised in it, a ``BaseException``, which would get past a reader's ``except Exception``.
     """
+
+
+class MemoryLimitExceeded(TaskError):
+    """The process of the body took more memory than ``memory_limit`` allows, and was ended. Not retried. Give the work
+    in smaller parts, or raise the limit."""
 
 
 class MaxRetriesExceeded(TaskError):

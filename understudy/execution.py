@@ -117,6 +117,11 @@ class Execution:
         return None if self.limits is None else self.limits.soft
 
     @property
+    def memory_limit(self) -> int | None:
+        """Bytes that the process of this body may take, or None."""
+        return None if self.limits is None else self.limits.memory
+
+    @property
     def last_attempt(self) -> bool:
         """Whether a failure of this run will not be retried, however it fails."""
         policy = declared(self.actor).retry

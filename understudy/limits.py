@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import LimitsConflict
 from .options import ActorOptions
 from .settings import Settings
+
+#: The option that is a limit of memory, in bytes.
+MEMORY = "memory_limit"
+_OF_A_MESSAGE = ("time_limit", "soft_time_limit", MEMORY)
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,12 @@ class Limits:
     Attributes:
       hard: after this long the body is ended, whatever it does; infinite when it never is.
       soft: after this long ``SoftTimeLimitExceeded`` is raised in the body, once; None: never.
+      memory: bytes that the process of the body may take; None: any number.
     """
 
     hard: float
     soft: float | None = None
+    memory: int | None = None
 
     @property
     def first(self) -> float:
@@ -36,10 +42,11 @@ def limits_of(message: Mapping[str, Any], actor: Mapping[str, Any], settings: Se
     hard = _seconds("time_limit", message, actor)
     soft = _seconds("soft_time_limit", message, actor)
     usual = math.inf if settings.default_time_limit is None else settings.default_time_limit
-    found = Limits(usual if hard is None else hard, soft)
+    memory = message.get(MEMORY)
+    found = Limits(usual if hard is None else hard, soft, actor.get(MEMORY) if memory is None else memory)
     default = settings.default_soft_time_limit
     if soft is None and default is not None and default < found.hard:
-        return Limits(found.hard, default)
+        return replace(found, soft=default)
     return found
 
 
@@ -69,8 +76,8 @@ def runs_elsewhere(message: Mapping[str, Any], declared: ActorOptions, settings:
         return False
     if declared.isolation is not None:
         return declared.isolation == "process"
-    limits = (declared.time_limit, declared.soft_time_limit, message.get("time_limit"), message.get("soft_time_limit"))
-    return any(limit is not None for limit in limits)
+    limits = (declared.time_limit, declared.soft_time_limit, declared.memory_limit)
+    return any(limit is not None for limit in limits) or any(message.get(name) is not None for name in _OF_A_MESSAGE)
 
 
 def _seconds(name: str, message: Mapping[str, Any], actor: Mapping[str, Any]) -> float | None:

@@ -325,13 +325,15 @@ class Unique(_Keyed):
 
 @dataclass(frozen=True)
 class ActorOptions:
-    """All that an actor declares, after checking. ``time_limit`` and the like are in seconds."""
+    """All that an actor declares, after checking. ``time_limit`` and the like are in seconds, ``memory_limit`` in
+    bytes."""
 
     retry: Retry | None = None
     idempotency: Idempotency | None = None
     unique: Unique | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
+    memory_limit: int | None = None
     isolation: Isolation | None = None
     result_ttl: float | None = None
     expected_duration: float | None = None

@@ -45,6 +45,18 @@ def swallows() -> NoReturn:
             continue
 
 
+@actor(queue_name="chaos", memory_limit="500MiB")
+def grows() -> NoReturn:
+    """Takes more and more, whatever anybody says."""
+    effect(f"began {os.getpid()}")
+    taken: list[bytes] = []
+    while True:
+        try:
+            taken.append(os.urandom(1) * 5_000_000)
+        except BaseException:  # noqa: BLE001 - that is what it is about
+            continue
+
+
 @actor(queue_name="chaos")
 def neighbour(name: str) -> int:
     """A thread of the worker itself."""

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.plant import Plant, plant
 from understudy import clock
-from understudy.errors import PoisonMessage, TimeLimitExceeded
+from understudy.errors import MemoryLimitExceeded, PoisonMessage, TimeLimitExceeded
 from understudy.testing.conditions import wait_until
 
 MODULE = "tests.chaos.limit_actors"
@@ -58,6 +58,26 @@ def test_hard_limits_end_four_hopeless_bodies_and_delay_no_neighbour(tmp_path: P
         assert done > 20, f"{done} neighbours; {stage.logs()}"
         assert worker.processes() == pids
         assert not any(lives(pid) for pid in began(stage))
+
+
+def test_a_memory_limit_ends_a_body_that_grows_and_no_neighbour_notices(tmp_path: Path) -> None:
+    with plant(tmp_path) as stage:
+        worker = stage.worker(threads=3, module=MODULE)
+        stage.send("neighbour", "first").get(timeout=TIMEOUT)
+        pids = worker.processes()
+        grows, done = stage.send("grows"), 0
+        while not grows.ready():
+            assert stage.send("neighbour", f"n{done}").get(timeout=TIMEOUT) in pids
+            done += 1
+        with pytest.raises(
+            MemoryLimitExceeded, match=r"memory limit of 500 MiB: its process took 5\d\d.* MiB; it was at"
+        ):
+            grows.get(timeout=1)
+        assert "in grows" in (grows.traceback or "")
+        assert len(began(stage)) == 1
+        assert worker.processes() == pids
+        assert not any(lives(pid) for pid in began(stage))
+        assert done > 5, f"{done} neighbours; {stage.logs()}"
 
 
 def test_kill_9_of_the_worker_process_leaves_no_child(tmp_path: Path) -> None:

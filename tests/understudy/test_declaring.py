@@ -55,6 +55,8 @@ def greeting() -> Callable[..., str]:
         ({"pure": True, "idempotency": Idempotency()}, "keep one of them"),
         ({"time_limit": 1, "expected_duration": timedelta(seconds=2)}, "would always be stopped"),
         ({"time_limit": 1, "soft_time_limit": 2}, r"soft_time_limit \(2 s\) is above time_limit \(1 s\)"),
+        ({"memory_limit": "5 MB"}, "actor greet: memory_limit is a number of bytes or a text such as '512MiB'"),
+        ({"memory_limit": 10**9, "isolation": "thread"}, "memory_limit=... needs a process of its own"),
         ({"soft_time_limit": 0}, "soft_time_limit must be more than zero"),
         ({"isolation": "proces"}, "isolation is one of process, thread, not 'proces'; did you mean 'process'"),
         ({"idempotency": Idempotency(key="{nane}")}, "names 'nane', which is not an argument.*did you mean 'name'"),

@@ -26,6 +26,13 @@ def settings(**environ: str) -> Settings:
         ({"time_limit": None}, {"time_limit": 5_000}, {}, Limits(5.0)),
         ({}, {}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(math.inf, 60.0)),
         ({}, {"time_limit": 5_000}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(5.0)),
+        ({}, {"memory_limit": 100}, {}, Limits(math.inf, None, 100)),
+        (
+            {"memory_limit": 5},
+            {"memory_limit": 100},
+            {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"},
+            Limits(math.inf, 60, 5),
+        ),
         ({}, {"soft_time_limit": 900}, {"UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m"}, Limits(math.inf, 0.9)),
     ],
 )
@@ -60,6 +67,8 @@ def test_t11_a_soft_limit_above_the_hard_one_is_refused_with_both() -> None:
         ({"time_limit": 5.0, "isolation": "thread"}, {}, False),
         ({"isolation": "process"}, {}, True),
         ({}, {"time_limit": 5_000}, True),
+        ({"memory_limit": 5}, {}, True),
+        ({}, {"memory_limit": 5}, True),
         ({"isolation": "thread"}, {"soft_time_limit": 5_000}, False),
     ],
 )

@@ -29,7 +29,7 @@ from understudy import logs
 from understudy.errors import UnderstudyError
 
 from .body import Bodies
-from .jobs import Boot, CannotServe, Job, Ready
+from .jobs import WHERE, Boot, CannotServe, Job, Ready
 from .page import Page
 from .standing import Asker, ChildBroker
 from .wire import Channel, Closed
@@ -92,6 +92,8 @@ def _set_up(parent: int, stacks: int) -> None:
         # The worker decides. Handled, not ignored: programs that a body starts would inherit that they are ignored.
         signal.signal(number, lambda *_: None)
     faulthandler.enable(file=stacks)
+    if WHERE is not None:
+        faulthandler.register(WHERE, file=stacks)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -6,6 +6,8 @@ or ``CannotServe`` first, then any number of ``Question`` and one ``Done`` for e
 
 from __future__ import annotations
 
+import signal
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,9 @@ from understudy.limits import Limits
 from understudy.settings import Settings
 
 from .parcels import Parcel
+
+#: Lets a child write where it is, whatever it does; None where there is no signal that nobody else uses.
+WHERE: int | None = signal.SIGRTMIN + 5 if sys.platform == "linux" else None
 
 
 @dataclass

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from understudy import clock
 from understudy.errors import IsolationError, TimeLimitExceeded
 
-from .jobs import Answer, Boot, CannotServe, Done, Job, Question, Ready
+from .jobs import WHERE, Answer, Boot, CannotServe, Done, Job, Question, Ready
+from .memory import INTERVAL, Watch, is_used_up, resident
 from .page import nameless_file, new_page
 from .stacks import Stacks, traced
 from .wire import Channel, Closed
@@ -23,6 +24,8 @@ from .wire import Channel, Closed
 START = 60.0
 #: Seconds beyond the hard limit after which the worker kills a child that has not ended itself.
 GRACE = 0.25
+#: Seconds in which a child writes where it is.
+TO_WRITE = 0.05
 #: Seconds in which a child ends that was told to.
 FAREWELL = 1.0
 
@@ -64,7 +67,9 @@ class Process:
         self.boot = boot
         self.jobs = 0
         self._main = 0
+        self._bare = 0
         self._in_time = True
+        self._overgrown = False
         self._ending = threading.Lock()
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
@@ -106,6 +111,7 @@ class Process:
             )
         assert isinstance(said, Ready)
         self._main = said.main
+        self._bare = resident(self.pid)
 
     @property
     def pid(self) -> int:
@@ -122,26 +128,36 @@ class Process:
         Raises:
           Gone: it never had the job.
           Died: it died in the middle of it.
-          TimeLimitExceeded: it was ended at the hard limit.
+          TimeLimitExceeded, MemoryLimitExceeded: it was ended at the hard limit, or at that of its memory.
         """
         self.jobs += 1
+        watch = None if job.limits.memory is None else Watch(self.pid, job.limits.memory)
+        self._overgrown = False
         try:
-            done = self._converse(job, answer)
+            if watch is not None and watch.is_over():
+                raise watch.no_room()
+            done = self._converse(job, answer, watch)
         except BaseException:
             self.kill()
             raise
         if done is not None:
             return done
         self.kill()
-        stacks = Stacks(os.pread(self._stacks, 1 << 20, 0).decode(errors="replace"), self._main)
+        stacks = Stacks(self._written(), self._main)
         # Raised here, out of reach of what was caught above: that would take the place of the traceback.
+        if self._overgrown and watch is not None:
+            raise traced(watch.error(stacks.where), stacks)
         if self._in_time and not stacks.timed_out:
             raise Died(self._farewell(), stacks)
         error = TimeLimitExceeded(f"the body was stopped at its time limit of {job.limits.hard:g} s{stacks.where}")
         raise traced(error, stacks)
 
-    def _converse(self, job: Job, answer: Callable[[Question], Answer]) -> Done | None:
-        """What came of the job; None when the child is gone, or its time is over."""
+    def is_used_up(self, limit: int) -> bool:
+        """Whether earlier bodies have left too much behind for one that may take no more memory than ``limit``."""
+        return is_used_up(self._bare, resident(self.pid), limit)
+
+    def _converse(self, job: Job, answer: Callable[[Question], Answer], watch: Watch | None) -> Done | None:
+        """What came of the job; None when the child is gone, or its time is over, or it takes too much memory."""
         self._in_time = True
         try:
             self._channel.send(job)
@@ -150,7 +166,11 @@ class Process:
         deadline = clock.monotonic() + job.limits.hard + GRACE
         try:
             while True:
-                said = self._channel.receive(deadline)
+                said = self._hear(deadline, watch)
+                if said is None:
+                    self._overgrown = True
+                    self._ask_where()
+                    return None
                 if isinstance(said, Done):
                     return said
                 self._channel.send(answer(said))
@@ -159,6 +179,40 @@ class Process:
         except Closed:
             pass
         return None
+
+    def _hear(self, deadline: float, watch: Watch | None) -> Done | Question | None:
+        """What the child says next; None when it has taken too much memory before.
+
+        Raises:
+          TimeoutError, Closed: as the channel.
+        """
+        if watch is None:
+            return self._channel.receive(deadline)  # type: ignore[no-any-return]
+        while True:
+            if watch.is_over():
+                return None
+            look_again = clock.monotonic() + INTERVAL
+            try:
+                return self._channel.receive(min(deadline, look_again))  # type: ignore[no-any-return]
+            except TimeoutError:
+                if look_again >= deadline:
+                    raise
+
+    def _ask_where(self) -> None:
+        """Let the child write where it is, if it does so at once: what it takes meanwhile is more than it may."""
+        if WHERE is None:
+            return
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, WHERE)
+        deadline, before = clock.monotonic() + TO_WRITE, ""
+        pause = threading.Event()
+        while clock.monotonic() < deadline and not (before and before == self._written()):
+            before = self._written()
+            pause.wait(TO_WRITE / 10)
+
+    def _written(self) -> str:
+        """What it has written of where it is."""
+        return os.pread(self._stacks, 1 << 20, 0).decode(errors="replace")
 
     def hang_up(self) -> None:
         """Tell it that there are no more jobs."""

@@ -50,7 +50,7 @@ class Runner:
 
         Raises:
           BaseException: what it raised.
-          TimeLimitExceeded: it was ended at its hard limit.
+          TimeLimitExceeded, MemoryLimitExceeded: it was ended at its hard limit, or at that of its memory.
           BodyDied, PoisonMessage: its process died, not for the first time in the second case.
           HandBack: no process can be made now.
           Terminated: it was ended because its message is revoked.
@@ -97,6 +97,9 @@ class Runner:
     def _run(self, job: Job) -> Done:
         while True:
             child = self._pool.take(self._broker.settings)
+            if self._limits.memory is not None and child.jobs and child.is_used_up(self._limits.memory):
+                self._pool.drop(child)
+                child = self._pool.take(self._broker.settings)
             try:
                 return self._in(child, job)
             except Gone:

@@ -363,3 +363,31 @@ def gives_back(log: str) -> list[bool]:
     if len(seen) == 1:
         raise HandBack("not yet")
     return [word == "True" for word in seen]
+
+
+@actor(memory_limit="300MiB", retry=Retry(3, **NO_WAIT))
+def grows(log: str, most: int) -> int:
+    """Takes memory until it has ``most`` MiB."""
+    with open(log, "a", encoding="utf-8") as file:
+        file.write("run\n")
+    taken: list[bytes] = []
+    while len(taken) < most:
+        taken.append(os.urandom(1) * 2**20)
+    return os.getpid()
+
+
+_kept: list[bytes] = []
+
+
+@actor(memory_limit="400MiB")
+def leaks() -> int:
+    """Leaves more behind in its process than a body with a limit should find there."""
+    _kept.append(os.urandom(1) * 100 * 2**20)
+    return os.getpid()
+
+
+@actor(memory_limit="400MiB")
+def sees_its_memory_limit() -> list[int | None]:
+    execution = current()
+    assert execution is not None
+    return [os.getpid(), execution.memory_limit]
