@@ -27,7 +27,13 @@ class Lineage(Middleware):
             return
         message.options.setdefault("parent_id", execution.message_id)
         message.options.setdefault("root_id", execution.root_id)
-        _Children.of(execution).add(message.message_id)
+        _Children.of(execution)
+
+    def after_enqueue(self, broker: Broker, message: Message[Any], delay: int | None) -> None:
+        """It was accepted; what is refused is nobody's child. What joins the outcome is found there."""
+        execution = current()
+        if execution is not None and message.options.get("parent_id") == execution.message_id:
+            _Children.of(execution).add(message.message_id)
 
 
 class _Children:
@@ -48,4 +54,7 @@ class _Children:
             self.ids.append(id)
 
     def contribute(self, outcome: Outcome, exception: BaseException | None) -> None:
-        outcome.fields["children"] = serialization.dumps(self.ids, root="children")
+        for message, _ in outcome.follow_ups:
+            self.add(message.message_id)
+        if self.ids:
+            outcome.fields["children"] = serialization.dumps(self.ids, root="children")

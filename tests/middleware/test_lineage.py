@@ -7,9 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from middleware import lineage
-from understudy import actor, handle
+from understudy import AlreadyEnqueued, Unique, actor, handle
 from understudy.brokers.redis import RedisBroker
+from understudy.errors import ServerUnavailable
 from understudy.execution import current
+from understudy.testing.faults import Faults
 
 Drain = Callable[..., int]
 
@@ -64,3 +66,35 @@ def test_a_record_names_a_bounded_number(broker: RedisBroker, drain: Drain, monk
     message = body.send()
     assert drain() == 6
     assert len(handle(message).children) == 3
+
+
+def test_what_was_refused_is_nobodys_child(broker: RedisBroker, drain: Drain, faults: Faults) -> None:
+    sent: list[str] = []
+
+    @actor(unique=Unique(key="{n}"))
+    def child(n: int) -> None: ...
+
+    @actor
+    def body() -> None:
+        sent.append(child.send(1).message_id)
+        with pytest.raises(AlreadyEnqueued):
+            child.send(1)
+        with faults.outage(), pytest.raises(ServerUnavailable):
+            child.send(2)
+        sent.append(child.send(3).message_id)
+
+    message = body.send()
+    drain()
+    assert [one.id for one in handle(message).children] == sent
+    assert all(one.successful() for one in handle(message).children)
+
+
+def test_the_next_step_of_a_pipeline_is_a_child_of_the_one_before(broker: RedisBroker, drain: Drain) -> None:
+    @actor
+    def body(n: int) -> int:
+        return n
+
+    first, second = body.message(1), body.message_with_options()
+    (first | second).run()  # type: ignore[no-untyped-call]
+    drain()
+    assert [one.id for one in handle(first).children] == [second.message_id]

@@ -2,6 +2,9 @@
 
 A message that was sent with a delay, waits for a retry, or was handed back for later lies in Redis with its payload,
 indexed by its id; the same id may wait more than once. What has come due is in its stream and out of reach here.
+
+To let nobody run a message any more, wherever it is, ``understudy.revoke(id)`` is the way, and the only one for people.
+What is here takes away what waits for its time in one queue, and no more: the same id may be sent anew at once.
 """
 
 from __future__ import annotations
@@ -72,7 +75,8 @@ def cancel(broker: Transport, queue_name: str, message_id: str) -> int:
     """Take away every copy of a message that waits for its time in a queue; returns how many there were.
 
     If there was one, the message is REVOKED at once and whoever waits for it gets ``Revoked`` (V01, V06), unless it had
-    ended before. A copy that has come due already runs, and is not counted.
+    ended before; its unique key is free, and an idempotency key that was kept for its retry. A copy that has come due
+    already runs, and is not counted.
 
     Raises:
       ServerUnavailable: it may or may not have been cancelled; doing it again does no harm.
@@ -87,6 +91,7 @@ def cancel(broker: Transport, queue_name: str, message_id: str) -> int:
     ttl = broker.settings.result_ttl if own is None else own
     outcome = Outcome(state=State.REVOKED)
     outcome.fields.update(exception=encode_exception(Revoked("revoked")), queue=queue_name, next_run="", traceback="")
+    outcome.fields["claim"] = ""
     if actor_name:
         outcome.fields["actor"] = actor_name
     queue, record = broker.keys_of(queue_name), names.state(message_id)
@@ -98,7 +103,13 @@ def cancel(broker: Transport, queue_name: str, message_id: str) -> int:
     locks.discard(None)
     for lock in locks:
         operations.free(names.unique(str(lock)), message_id, ended=True)
-    arguments = [message_id, f"cancel/{uuid.uuid4().hex}", 2 + len(locks), *operations.args]
+    key = (broker.storage.call("HGET", record, "claim") or b"").decode()
+    if key:
+        # Kept for a retry that will not come; what was done under it is remembered as after a failure.
+        outcome.claim = "release"
+        operations.claim(names.claim(key), outcome, token="", items=names.claimed_items(key), ttl=ttl)
+    count = 2 + len(locks) + bool(key)
+    arguments = [message_id, f"cancel/{uuid.uuid4().hex}", count, *operations.args]
     return int(broker.storage.run("cancel", operations.keys, arguments))
 
 

@@ -33,7 +33,7 @@ from understudy.outcome import Disposition
 from understudy.settings import Settings
 from understudy.storage.client import Storage, Value
 
-from . import outcomes, staging
+from . import delays, outcomes, staging
 from .committer import COMMITTED, MISFIT, UNCLAIMED, Committer, Settlement
 from .consumer import StreamConsumer
 from .gate import Gate
@@ -341,6 +341,14 @@ class RedisBroker(QueueingBroker):
         """The messages of a queue that are held here and whose bodies have not begun, the latest first."""
         held = [one for one in list(self.holds.values()) if one.queue_name == queue_name and one.began_at is None]
         return held[::-1]
+
+    def find_delayed(self, queue_name: str, message_id: str) -> list[delays.Delayed]:
+        """The copies of a message that wait for their time in a queue. See ``delays.find``."""
+        return delays.find(self, queue_name, message_id)
+
+    def cancel_delayed(self, queue_name: str, message_id: str) -> int:
+        """Take them away; how many there were. See ``delays.cancel``, and ``understudy.revoke``."""
+        return delays.cancel(self, queue_name, message_id)
 
     def quarantine(self, queue: QueueKeys, hold: Hold, data: bytes, error: Exception) -> None:
         """An entry that cannot be read becomes a dead letter with its bytes; it stops nobody."""

@@ -11,7 +11,7 @@ import pytest
 from dramatiq import Message
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Retry, actor, each, handle
+from understudy import Idempotency, Retry, actor, each, handle
 from understudy.brokers import delays
 from understudy.brokers.held import HeldMessage
 from understudy.brokers.redis import RedisBroker
@@ -280,3 +280,46 @@ def test_where_a_key_holds_something_else_nothing_is_cancelled(broker: RedisBrok
     broker.storage.call("RENAME", "aside", spoilt) if spoilt in before else None
     assert {name: broker.storage.client.dump(name) for name in before} == before
     assert len(delays.find(broker, "default", other)) == 1
+
+
+def test_a_key_that_was_kept_for_a_retry_is_free_at_once_and_what_was_done_under_it_is_remembered(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    done: list[tuple[str, str]] = []
+
+    @actor(idempotency=Idempotency(key="{n}"), retry=Retry(backoff=3_600, maximum=3_600, jitter="none"))
+    def guarded(n: int, who: str) -> str:
+        for item in each(["a", "b"], key=str):
+            if item == "b" and who == "first":
+                raise ValueError
+            done.append((who, item))
+        return who
+
+    first, second = guarded.send(1, "first"), guarded.send(1, "second")
+    drain()
+    assert [handle(one).status for one in (first, second)] == ["RETRY", "PENDING"]
+    assert len(broker.find_delayed("default", first.message_id)) == 1
+    assert broker.cancel_delayed("default", first.message_id) == 1
+    freezer.tick(2)  # a waiting twin looks again every second
+    drain()
+    assert handle(second).get() == "second"
+    assert done == [("first", "a"), ("second", "b")]
+    assert handle(first).status == "REVOKED"
+
+
+def test_a_key_that_is_another_messages_by_now_is_left_alone(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    @actor(idempotency=Idempotency(key="{n}"), retry=Retry(backoff=3_600, maximum=3_600, jitter="none"))
+    def guarded(n: int) -> None:
+        raise ValueError
+
+    message = guarded.send(1)
+    drain()
+    claim = broker.storage.keys.claim(
+        broker.storage.call("HGET", broker.storage.keys.state(message.message_id), "claim").decode()
+    )
+    broker.storage.call("HSET", claim, "owner", "another")
+    before = broker.storage.call("HGETALL", claim)
+    assert broker.cancel_delayed("default", message.message_id) == 1
+    assert broker.storage.call("HGETALL", claim) == before

@@ -22,13 +22,17 @@ def cancel(bench: Bench, message: str = "m") -> Any:
     operations = Operations(keys.clock, queue.delayed, queue.payloads, queue.ids, record)
     operations.state(record, Outcome(state=State.REVOKED), channel=keys.channel(message), ttl=60)
     operations.marks(keys.items(message), {}, token="", ttl=60)
-    return bench.run("cancel", operations.keys, [message, "cancel/1", 2, *operations.args])
+    released = Outcome(claim="release")
+    operations.claim(keys.claim("k"), released, token="", items=keys.claimed_items("k"), ttl=60)
+    return bench.run("cancel", operations.keys, [message, "cancel/1", 3, *operations.args])
 
 
 def prepare(bench: Bench) -> None:
     bench.enqueue(bench.later(b"1"), bench.later(b"2"), bench.later(b"3", message="other"))
     bench.client.hset(bench.keys.state("m"), mapping={"state": "RETRY", "retries": "1"})
     bench.client.hset(bench.keys.items("m"), "ada", "1")
+    bench.client.hset(bench.keys.claim("k"), mapping={"status": "kept", "owner": "m", "token": "t", "until": "9"})
+    bench.client.hset(bench.keys.claimed_items("k"), "ada", "1")
 
 
 def test_every_copy_goes_and_the_reply_to_a_resend_is_the_same(bench: Bench) -> None:
@@ -38,6 +42,7 @@ def test_every_copy_goes_and_the_reply_to_a_resend_is_the_same(bench: Bench) -> 
     assert list(bench.hash(bench.queue.ids)) == [b"other"]
     assert bench.hash(bench.keys.state("m"))[b"state"] == b"REVOKED"
     assert bench.client.pttl(bench.keys.items("m")) > 0
+    assert bench.hash(bench.keys.claim("k"))[b"status"] == b"free"
     assert cancel(bench, "nobody") == 0
 
 

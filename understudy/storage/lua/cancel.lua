@@ -1,7 +1,7 @@
 -- cancel: takes every delayed copy of a message away, and records that it was revoked. A copy that has come due is not touched.
 -- KEYS: 1 clock, 2 delayed, 3 payloads, 4 ids, 5 state record, then those that the operations mean
--- ARGV: 1 message id, 2 token of this call, 3 number of operations, then the operations (`state` first, `marks` and `free`): what
---       is recorded, unless the message has ended
+-- ARGV: 1 message id, 2 token of this call, 3 number of operations, then the operations (`state` first, `marks`, `free` and
+--       `claim`): what is recorded, unless the message has ended. A claim is released only if it is kept for this message
 -- Reply: how many copies were taken away; 0 none waits; an error when a key holds what it must not, or a
 --        command failed: nothing was done
 -- Safe to resend: nothing waits any more. The record keeps the token, so that the reply is the same; without a record, that
@@ -25,6 +25,12 @@ if #waiting == 0 then
   return string.sub(by, 1, #start) == start and tonumber(string.sub(by, #start + 1)) or 0
 end
 look(ops[1])
+for i = 2, #ops do
+  if ops[i].name == 'claim' then
+    look(ops[i])
+    ops[i].gone = ops[i].found.status ~= 'kept' or ops[i].found.owner ~= ARGV[1]
+  end
+end
 local ended = ops[1].over and not expired(ops[1].found.expires_at, at)
 
 room(KEYS[1]) -- it makes some itself
