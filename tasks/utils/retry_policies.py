@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tasks.adapters.channels import ChannelFailed
+from tasks.adapters.database_errors import database_may_work_later
+from tasks.adapters.file_errors import file_may_work_later
 from tasks.adapters.mail import is_transient, says_nothing
 from tasks.adapters.web import is_transient as webhook_may_work_later
 from understudy import Retry
@@ -13,6 +15,11 @@ from understudy import Retry
 def mail_may_work_later(exception: BaseException) -> bool:
     """Whether a failed mail may go through later: transient failures, and those that say nothing of themselves."""
     return is_transient(exception) or says_nothing(exception)
+
+
+def store_may_work_later(exception: BaseException) -> bool:
+    """Whether work on files and tables may succeed later: a store or a database that is away or busy."""
+    return file_may_work_later(exception) or database_may_work_later(exception)
 
 
 #: For mail: a server that is away or says 4xx. Some 17 minutes in all, with the waits spread by jitter.
@@ -42,5 +49,15 @@ CHANNEL_RETRY = Retry(
     backoff=timedelta(seconds=5),
     factor=2.5,
     maximum=timedelta(minutes=10),
+    jitter="equal",
+)
+
+#: For files and tables: a store or a database that is away or busy. Some 20 minutes in all.
+STORE_RETRY = Retry(
+    8,
+    on=store_may_work_later,
+    backoff=timedelta(seconds=5),
+    factor=2.5,
+    maximum=timedelta(minutes=5),
     jitter="equal",
 )
