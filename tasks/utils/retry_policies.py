@@ -32,9 +32,9 @@ SMTP_RETRY = Retry(
     jitter="equal",
 )
 
-#: For webhooks: a receiver that is away, overloaded or broken. Some nine hours in all: receivers are repaired by day.
+#: For webhooks: a receiver that is away, overloaded or broken. Some 22 hours in all: people repair them by day.
 WEBHOOK_RETRY = Retry(
-    14,
+    30,
     on=webhook_may_work_later,
     backoff=timedelta(seconds=5),
     factor=2.2,
