@@ -6,11 +6,12 @@ worker that stops, a guard or a server that cannot be asked.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
 import dramatiq
-from dramatiq import Broker, Middleware
+from dramatiq import Broker, Message, Middleware
 from dramatiq.middleware import Shutdown, TimeLimitExceeded
 
 from understudy.actors import declared
@@ -21,14 +22,18 @@ from understudy.errors import (
     LeaseLost,
     PoisonMessage,
     RemoteError,
+    RetryAsked,
     ServerUnavailable,
     TaskError,
 )
 from understudy.execution import HANDED_BACK
-from understudy.options import Retry
+from understudy.options import ASKED_FOR, Retry
 from understudy.outcome import Disposition
+from understudy.retry_after import told_wait
+from understudy.retrying import allowed, new_arguments
 
 from .executions import of
+from .idempotency import key_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +56,8 @@ class Retries(Middleware):
         held, _ = of(broker, message)
         if exception is None:
             held.outcome.decide(Disposition.DONE)
+            if held.execution is not None and held.execution.again is not None:
+                self._also_again(held, held.execution.again)
             return
         self._decide(held, exception)
         outcome = held.outcome
@@ -60,13 +67,13 @@ class Retries(Middleware):
             "%s: %s after %s%s",
             held,
             outcome.disposition,
-            type(exception).__name__,
+            _name(exception),
             f", again in {outcome.delay:.1f} s" if outcome.delay else "",
         )
 
     def _decide(self, held: HeldMessage, exception: BaseException) -> None:
         outcome = held.outcome
-        name = type(exception).__name__
+        name = _name(exception)
         execution = held.execution
         if execution is not None and execution.terminated and not isinstance(exception, LeaseLost | ServerUnavailable):
             # Whatever the body made of it: it was told to end, and is not run again (V02).
@@ -93,17 +100,56 @@ class Retries(Middleware):
         policy = declared(actor).retry if actor is not None else None
         asked = isinstance(exception, dramatiq.Retry)
         if asked and policy is None:
-            policy = Retry()
-        done_before = held.retries
+            policy = ASKED_FOR
         covered = policy is not None and (asked or policy.covers(exception))
         # A stand-in is whatever the body raised, in a class that is not known here.
         final = isinstance(exception, FINAL) and not isinstance(exception, RemoteError)
-        if policy is None or not covered or final or not policy.allows(done_before):
-            held.outcome.decide(Disposition.FAILED, reason=type(exception).__name__)
+        if policy is None or not covered or final or not _allowed(held, policy, exception):
+            held.outcome.decide(Disposition.FAILED, reason=_name(exception))
             return
-        delay = policy.delay(done_before)
-        if isinstance(exception, dramatiq.Retry) and exception.delay is not None:
-            delay = exception.delay / 1000
-        held.options["retries"] = done_before + 1
+        delay = _wait(held, policy, exception)
+        again = _again(held, exception) if isinstance(exception, RetryAsked) else None
+        held.options["retries"] = held.retries + 1
         held.options.pop(HANDED_BACK, None)
-        held.outcome.decide(Disposition.RETRY, delay=delay, reason=type(exception).__name__)
+        held.outcome.decide(Disposition.RETRY, delay=delay, reason=_name(exception))
+        held.outcome.again = again
+
+    def _also_again(self, held: HeldMessage, asked: RetryAsked) -> None:
+        """The body has returned, and asked for another run all the same (R18)."""
+        again = _again(held, asked) or held._message
+        again = dataclasses.replace(again, options={**again.options, "retries": held.retries + 1})
+        policy = ASKED_FOR if held.execution is None else declared(held.execution.actor).retry or ASKED_FOR
+        held.outcome.follow_ups.append((again, _wait(held, policy, asked)))
+
+
+def _allowed(held: HeldMessage, policy: Retry, exception: BaseException) -> bool:
+    if held.execution is not None and isinstance(exception, RetryAsked):
+        return allowed(held.execution, exception)
+    return policy.allows(held.retries)
+
+
+def _wait(held: HeldMessage, policy: Retry, exception: BaseException) -> float:
+    """Seconds: what the body says, else what the exception says, else what the policy says."""
+    if isinstance(exception, dramatiq.Retry) and exception.delay is not None:
+        return exception.delay / 1000
+    told = held.execution.told_wait if held.execution is not None else None
+    return policy.delay(held.retries, told=told_wait(exception) if told is None else told)
+
+
+def _again(held: HeldMessage, asked: RetryAsked) -> Message[Any] | None:
+    """The message with the arguments that the body asks for; None when they stay."""
+    changed = new_arguments(asked)
+    if changed is None or held.execution is None:
+        return None
+    policy = declared(held.execution.actor).idempotency
+    if policy is not None and policy.key is not None:
+        # It stays the same work: the key of the first arguments is claimed, and no other.
+        held.options["idempotency_key"] = key_of(held, held.execution.actor, policy)
+    args, kwargs = changed
+    return dataclasses.replace(held._message, args=args, kwargs=kwargs)
+
+
+def _name(exception: BaseException) -> str:
+    """The class of what readers see."""
+    shown = exception.__cause__ if isinstance(exception, RetryAsked) else None
+    return type(exception if shown is None else shown).__name__

@@ -7,6 +7,7 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     before the body                                     after the body
     Lifecycle      (no per-message hooks)
     Executions     opens the execution                  closes it, when all have contributed       ^
+    Callbacks      (what is sent when a message has ended; the broker does it, for some ends meet no hook)
     Lineage        (what the body sends learns where it comes from)                                |
     Idempotency    claims the key, or the message       completes, keeps or releases the claim,    |
                    does not come further                by the state that States has set           |
@@ -35,6 +36,7 @@ from dramatiq.middleware import Pipelines
 
 from understudy.settings import Settings
 
+from .callbacks import Callbacks
 from .executions import Executions
 from .expiry import Expiry
 from .heartbeats import Heartbeats
@@ -56,6 +58,7 @@ def stack(settings: Settings) -> list[Middleware]:
     return [
         Lifecycle(),
         Executions(),
+        Callbacks(),
         Lineage(),
         Idempotency(),
         Revocation(termination),

@@ -19,6 +19,7 @@ from understudy.errors import (
     HookFailed,
     MaxRetriesExceeded,
     ResultTooLarge,
+    RetryAsked,
     Revoked,
     SerializationError,
 )
@@ -128,4 +129,5 @@ def _shown(held: HeldMessage, exception: BaseException) -> BaseException | None:
     if held.outcome.disposition is Disposition.RETRY:
         return None
     text = f"actor {held.actor_name} asked for one more run of message {held.message_id}, which has had all of them"
-    return MaxRetriesExceeded(f"{text}: {exception}" if str(exception) else text)
+    says_why = str(exception) and not isinstance(exception, RetryAsked)
+    return MaxRetriesExceeded(f"{text}: {exception}" if says_why else text)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .handle import Handle, handle, revoke
     from .items import each
     from .options import Idempotency, Retry, Unique
+    from .retrying import retry
     from .runtime import install
     from .states import State
 
@@ -39,6 +40,7 @@ __all__ = [
     "handle",
     "install",
     "progress",
+    "retry",
     "revoke",
     "send_many",
 ]
@@ -55,6 +57,7 @@ _HOMES = {
     "actor": "actors",
     "each": "items",
     "install": "runtime",
+    "retry": "retrying",
     "revoke": "handle",
     "send_many": "bulk",
 }

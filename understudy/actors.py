@@ -19,6 +19,7 @@ import dramatiq
 import dramatiq.broker
 from dramatiq import Broker, Message
 
+from .callbacks import CALLBACKS
 from .deadlines import declared_options, millis_until
 from .declaring import (
     HOW_TO_INSTALL,
@@ -114,7 +115,10 @@ class Actor(dramatiq.Actor[P, R]):
         if kwargs or len(args) > self.places[1]:
             self._bind(self.signature.bind_partial, args, kwargs)
         self._check_options(options)
+        # Dramatiq's own takes names of actors only.
+        callbacks = {name: options.pop(name) for name in CALLBACKS if name in options}
         message = super().message_with_options(args=tuple(args), kwargs=kwargs, **options)
+        message.options.update(callbacks)
         return message if message_id is None else named(message, message_id)
 
     def send_with_options(
@@ -134,7 +138,8 @@ class Actor(dramatiq.Actor[P, R]):
           options: ``message_id``, ``idempotency_key``, ``unique_key``, ``time_limit`` and ``soft_time_limit`` (as
             ``delay``), ``memory_limit`` (bytes, or a text such as ``"512MiB"``), ``priority``, ``when``, ``expires``
             (worth running for so long: a ``timedelta``, seconds, or a datetime that knows its zone), ``headers`` (a
-            dict that the body finds), and what the installed middleware knows.
+            dict that the body finds), ``on_success`` and ``on_failure`` (what is sent at the end: an actor, its name,
+            a message, or a list of these), and what the installed middleware knows.
 
         Raises:
           TypeError: when the arguments do not fit the function (S21), or an option is unknown or has a wrong value.
@@ -320,7 +325,9 @@ def actor(
       pure: the body has no effect besides its result, so that running it twice does no harm.
       broker: the broker to declare it on; the installed one by default.
       options: ``expires`` (a message that waited longer is REVOKED, E02), ``throws`` (exceptions that are expected:
-        logged in one line, K06), and what other middleware of the broker knows.
+        logged in one line, K06), ``on_success`` and ``on_failure`` (what is sent once a message has ended, as
+        ``callback(message_id, result or error, ...)``: an actor, its name, a message, or a list; S24, R16), and what
+        other middleware of the broker knows.
 
     Raises:
       DeclarationError: an unknown option, a wrong value, an impossible combination.

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from . import clock
+from .callbacks import convert_callbacks
 from .durations import to_millis, to_seconds
 from .errors import DeclarationError
 
@@ -66,6 +67,7 @@ def declared_options(options: Mapping[str, Any], *, where: str) -> dict[str, Any
     if isinstance(found.get("expires"), datetime):
         raise DeclarationError(f"{where}expires is how long a message is worth running, not until when")
     convert_expiry(found, where=where)
+    convert_callbacks(found, where=where)
     throws = found.get("throws")
     if throws is not None:
         kinds = throws if isinstance(throws, tuple) else (throws,)

@@ -32,6 +32,7 @@
     |-- UnknownActor                  no such actor is registered here
     |-- HandBack                      control flow: give the message back, burn no attempt
     |   `-- BodyDied                  the process that ran the body has died; the message runs again
+    |-- RetryAsked                    control flow: the body asks to run again (made by understudy.retry)
     |-- SoftTimeLimitExceeded         raised in the body at its soft time limit; may be caught, and retried
     |-- IsolationError                the process for a body cannot be made, whatever is tried
     `-- LeaseLost                     this worker no longer holds the message: stop, record nothing
@@ -269,6 +270,23 @@ class HandBack(MiddlewareError, dramatiq.Retry, UnderstudyError):
 
 class BodyDied(HandBack):
     """The process that ran the body died in the middle of it. The message runs again, and the death is remembered."""
+
+
+class RetryAsked(dramatiq.Retry, UnderstudyError):
+    """Control flow: the body asks to run once more. ``understudy.retry(...)`` makes it; its cause is what readers see.
+
+    Attributes:
+      delay: milliseconds, as in ``dramatiq.Retry``; None leaves it to the policy.
+      arguments: the positional and the named arguments of the next run, encoded; empty when they stay as they are.
+      max_retries: in place of the policy's, for this execution; None leaves it to the policy.
+    """
+
+    def __init__(
+        self, text: str = "", delay: int | None = None, *, arguments: bytes = b"", max_retries: int | None = None
+    ) -> None:
+        super().__init__(text, delay)
+        self.arguments = arguments
+        self.max_retries = max_retries
 
 
 class SoftTimeLimitExceeded(UnderstudyError):

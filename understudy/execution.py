@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from dramatiq.middleware import Interrupt
 
 from .actors import Actor, declared
-from .errors import LeaseLost
+from .errors import LeaseLost, RetryAsked
 from .holds import Hold
 from .limits import Limits
 from .outcome import Outcome
@@ -60,6 +60,8 @@ class Execution:
       limits: its time limits; None when nobody keeps any.
       began_at: when the body began, by the clock that measures.
       overdue: raises what a time limit that is over would have raised; None where limits are not only measured.
+      again: what the body asked for with ``retry(throw=False)`` (R18).
+      told_wait: the seconds that the exception of the body says to wait, where only its own process could read them.
     """
 
     message_id: str
@@ -88,6 +90,8 @@ class Execution:
     limits: Limits | None = None
     began_at: float = 0.0
     overdue: Callable[[], None] | None = None
+    again: RetryAsked | None = None
+    told_wait: float | None = None
     contributors: list[Contributor] = field(default_factory=list)
 
     @property
@@ -123,7 +127,8 @@ class Execution:
 
     @property
     def last_attempt(self) -> bool:
-        """Whether a failure of this run will not be retried, however it fails."""
+        """Whether a failure of this run will not be retried, however it fails, unless the body asks for more runs than
+        its policy allows (``retry(max_retries=...)``)."""
         policy = declared(self.actor).retry
         return policy is None or not policy.allows(self.retries)
 

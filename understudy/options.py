@@ -16,6 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal
 
+from .callbacks import convert_callbacks
 from .deadlines import convert_expiry
 from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError
@@ -37,6 +38,9 @@ OTHER_NAMES = {
     "autoretry_for": "retry=Retry(on=...)",
     "retry_backoff": "retry=Retry(backoff=...)",
     "default_retry_delay": "retry=Retry(backoff=..., factor=1)",
+    "retry_backoff_max": "retry=Retry(maximum=...)",
+    "retry_jitter": "retry=Retry(jitter=...)",
+    "dont_autoretry_for": "retry=Retry(never_on=...)",
     "pool": "isolation=...",
     "once": "unique=Unique(...)",
     "store_results": "ignore_result=...",
@@ -93,6 +97,7 @@ def check_message_options(options: dict[str, Any], *, where: str = "") -> None:
     if headers is not None and not (isinstance(headers, dict) and all(isinstance(name, str) for name in headers)):
         raise DeclarationError(f"{where}headers is a dict whose keys are texts, not {type(headers).__name__}")
     convert_expiry(options, where=where)
+    convert_callbacks(options, where=where)
 
 
 def check_key(key: object, *, field: str = "idempotency_key") -> None:
@@ -126,23 +131,30 @@ def _exception_types(value: object, *, field: str) -> ExceptionTypes:
     return kinds
 
 
+#: Seconds before each retry of a policy that says nothing of waits: Celery's ``default_retry_delay`` (R13).
+DEFAULT_WAIT = 180.0
+
+
 @dataclass(frozen=True)
 class Retry:
     """Which failures run again, how often, and how long they wait before.
 
     Nothing is retried unless an actor names a policy (R04). With one, the first run is followed by at most
-    ``max_retries`` more (R01); ``None`` is without bound (R05), ``0`` is none (R06). The n-th wait is
-    ``backoff * factor ** n``, at most ``maximum`` (R10, R11); with ``jitter="full"`` a random share of it
-    (zero is possible, R12), with ``"equal"`` half of it and a random share of the other half.
+    ``max_retries`` more (R01); ``None`` is without bound (R05), ``0`` is none (R06). Every wait is three minutes, as in
+    Celery (R13), unless ``backoff`` is given: then the n-th wait is ``backoff * factor ** n``, at most ``maximum``
+    (R10, R11); with ``jitter="full"`` a random share of it (zero is possible, R12), with ``"equal"`` half of it and a
+    random share of the other half.
 
     Args:
       max_retries: how many times after the first run, or None.
       on: the exceptions to retry, as classes or as a function that says so of one; others fail at once (R08).
       never_on: exceptions that are not retried although ``on`` covers them (R09).
-      backoff: the first wait, a timedelta or seconds.
+      backoff: the first wait, a timedelta or seconds. None: ``DEFAULT_WAIT`` each time, without jitter.
       factor: what each wait is multiplied by to give the next; 1 makes them equal.
       maximum: no wait is longer (before jitter, which only shortens).
       jitter: ``"none"``, ``"full"`` or ``"equal"``.
+      respect_retry_after: an exception that says when to come back (see ``understudy.retry_after``) sets the wait, up
+        to ``maximum``.
 
     Raises:
       DeclarationError: names the field that is wrong.
@@ -152,10 +164,11 @@ class Retry:
     _: KW_ONLY
     on: ExceptionTypes | type[BaseException] | Callable[[BaseException], bool] = (Exception,)
     never_on: ExceptionTypes | type[BaseException] = ()
-    backoff: Duration = 1.0
+    backoff: Duration | None = None
     factor: float = 2.0
     maximum: Duration = timedelta(minutes=10)
     jitter: Jitter = "full"
+    respect_retry_after: bool = True
 
     def __post_init__(self) -> None:
         retries = self.max_retries
@@ -164,12 +177,19 @@ class Retry:
         if isinstance(self.on, type | tuple) or not callable(self.on):
             object.__setattr__(self, "on", _exception_types(self.on, field="Retry.on"))
         object.__setattr__(self, "never_on", _exception_types(self.never_on, field="Retry.never_on"))
-        first = to_seconds(self.backoff, field="Retry.backoff", allow_zero=True)
+        first = 0.0 if self.backoff is None else to_seconds(self.backoff, field="Retry.backoff", allow_zero=True)
         if to_seconds(self.maximum, field="Retry.maximum", allow_zero=True) < first:
             raise DeclarationError("Retry.maximum is shorter than Retry.backoff; make it at least as long")
         if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 <= self.factor < math.inf:
             raise DeclarationError(f"Retry.factor is a number from 1, not {self.factor!r}")
         choose(self.jitter, ("none", "full", "equal"), field="Retry.jitter")
+        if self.backoff is None and (self.factor != 2 or self.jitter == "equal"):
+            raise DeclarationError(
+                f"Retry.backoff is not given, so every wait is {DEFAULT_WAIT:g} s, and factor and jitter have no "
+                "effect; say what the first wait is"
+            )
+        if not isinstance(self.respect_retry_after, bool):
+            raise DeclarationError(f"Retry.respect_retry_after is True or False, not {self.respect_retry_after!r}")
 
     def covers(self, exception: BaseException) -> bool:
         """Whether this kind of failure is retried at all."""
@@ -181,9 +201,18 @@ class Retry:
         """Whether one more run is allowed after ``retries`` retries."""
         return self.max_retries is None or retries < self.max_retries
 
-    def delay(self, retries: int, rng: Callable[[], float] = random.random) -> float:
-        """Seconds to wait before retry number ``retries`` (counted from 0). ``rng`` gives 0 <= x < 1."""
+    def delay(self, retries: int, rng: Callable[[], float] = random.random, *, told: float | None = None) -> float:
+        """Seconds to wait before retry number ``retries`` (counted from 0).
+
+        Args:
+          rng: gives 0 <= x < 1.
+          told: the wait that the exception asks for, in seconds. It has no jitter: sooner would be too soon.
+        """
         maximum = to_seconds(self.maximum, field="Retry.maximum", allow_zero=True)
+        if told is not None and self.respect_retry_after:
+            return min(max(told, 0.0), maximum)
+        if self.backoff is None:
+            return min(DEFAULT_WAIT, maximum)
         first = to_seconds(self.backoff, field="Retry.backoff", allow_zero=True)
         try:
             wait = min(first * float(self.factor) ** retries, maximum)
@@ -194,6 +223,10 @@ class Retry:
         if self.jitter == "equal":
             return wait / 2 + wait / 2 * rng()
         return wait
+
+
+#: For a body that asks to run again while its actor names no policy: Celery's defaults (R04).
+ASKED_FOR = Retry()
 
 
 class _Keyed:

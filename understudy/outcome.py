@@ -44,6 +44,7 @@ class Outcome:
       follow_ups: messages (with their delay) that exist only if this outcome is committed.
       reason: why, for the log.
       poison: it becomes a dead letter because processes died at it.
+      again: what comes back in place of the message itself: it under the same id, with other arguments (R07).
     """
 
     disposition: Disposition | None = None
@@ -57,6 +58,7 @@ class Outcome:
     follow_ups: list[tuple[Message[Any], float | None]] = field(default_factory=list)
     reason: str = ""
     poison: bool = False
+    again: Message[Any] | None = None
 
     @property
     def records_anything(self) -> bool:

@@ -99,6 +99,28 @@ def test_k04_a_hook_before_the_body_that_raises_keeps_it_from_running(
     outcome(get=got(found.get), body_runs=len(ran))
 
 
+@behaviour("K05")
+def test_k05_a_callback_that_raises_changes_nothing_but_its_own_record(
+    broker: RedisBroker, drain: Drain, outcome: Outcome
+) -> None:
+    told: list[str] = []
+
+    @actor
+    def errback(id: str, error: dict[str, str]) -> None:
+        told.append(id)
+        raise RuntimeError("errback broke")
+
+    @actor
+    def body() -> None:
+        raise Boom("m1")
+
+    found = handle(body.send_with_options(on_failure=errback))
+    drain()
+    (child,) = found.children
+    assert child.status == "FAILURE"
+    outcome(state=found.status, errback_runs=len(told))
+
+
 @behaviour("K06")
 def test_k06_an_expected_exception_is_logged_in_one_line(
     broker: RedisBroker, drain: Drain, outcome: Outcome, caplog: pytest.LogCaptureFixture

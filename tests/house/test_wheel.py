@@ -24,7 +24,7 @@ from understudy_middleware.stack import stack
 
 understudy.install(middleware=stack(load(Settings)))
 
-@actor(retry=Retry(3, on=ConnectionError), idempotency=Idempotency(key="{name}"), time_limit=timedelta(minutes=1))
+@actor(retry=Retry(3, on=OSError, backoff=1), idempotency=Idempotency(key="{name}"), time_limit=timedelta(minutes=1))
 def greet(name: str) -> str:
     runs.append(name)
     if len(runs) == 1:

@@ -1,6 +1,7 @@
 """The options of an actor."""
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -51,9 +52,30 @@ def test_jitter_takes_its_share_of_the_plain_wait(backoff: float, n: int, share:
     assert plain / 2 <= waits("equal") <= plain
 
 
+@given(POLICIES, RETRIES, st.floats(0, 1e9), SHARES)
+def test_what_an_exception_says_is_the_wait_up_to_the_maximum(policy: Retry, n: int, told: float, share: float) -> None:
+    assert policy.delay(n, lambda: share, told=told) == min(told, seconds(policy.maximum))
+    deaf = replace(policy, respect_retry_after=False)
+    assert deaf.delay(n, lambda: share, told=told) == policy.delay(n, lambda: share)
+
+
+@given(WAITS, RETRIES)
+def test_jitter_reaches_from_one_end_of_its_share_to_the_other(backoff: float, n: int) -> None:
+    def waits(jitter: Any, share: float) -> float:
+        return Retry(backoff=backoff, maximum=1e7, jitter=jitter).delay(n, lambda: share)
+
+    plain, almost = waits("none", 0), math.nextafter(1, 0)
+    assert waits("full", 0) == 0
+    assert waits("equal", 0) == plain / 2
+    assert waits("full", almost) == pytest.approx(plain)
+    assert waits("equal", almost) == pytest.approx(plain)
+
+
 def test_the_waits_are_those_of_celery() -> None:
-    assert [Retry(jitter="none").delay(n) for n in range(5)] == [1, 2, 4, 8, 16]
-    assert Retry(jitter="none").delay(50) == 600
+    assert [Retry().delay(n) for n in (0, 1, 99)] == [180, 180, 180]
+    assert Retry(maximum=60).delay(0) == 60
+    assert [Retry(backoff=1, jitter="none").delay(n) for n in range(5)] == [1, 2, 4, 8, 16]
+    assert Retry(backoff=1, jitter="none").delay(50) == 600
     assert [Retry(jitter="none", backoff=3, factor=1).delay(n) for n in (0, 1, 99)] == [3, 3, 3]
 
 
@@ -81,6 +103,9 @@ def test_a_backoff_of_zero_stays_zero_however_often() -> None:
         ({"factor": True}, "Retry.factor"),
         ({"jitter": "ful"}, "Retry.jitter"),
         ({"jitter": None}, "Retry.jitter"),
+        ({"factor": 3}, "Retry.backoff"),
+        ({"jitter": "equal"}, "Retry.backoff"),
+        ({"respect_retry_after": 1}, "Retry.respect_retry_after"),
     ],
 )
 def test_a_wrong_retry_policy_names_its_field(wrong: dict[str, Any], field: str) -> None:

@@ -18,7 +18,7 @@ from understudy.outcome import Disposition, Outcome
 from understudy.states import State
 from understudy.uniqueness import OPTION, lock_name
 
-from . import staging
+from . import followers, staging
 from .committer import UNCLAIMED
 from .held import HeldMessage
 from .names import QueueKeys
@@ -46,9 +46,10 @@ def conclude(broker: Transport, held: HeldMessage) -> None:
     outcome = held.outcome
     letters: list[tuple[Message[Any], float | None, Hold | None]] = []
     letters += ((message, delay, None) for message, delay in outcome.follow_ups)
+    letters += ((message, None, None) for message in followers.of_outcome(broker, held))
     if outcome.disposition in _BACK:
         kept = held.hold if outcome.disposition is Disposition.HAND_BACK else None
-        letters.append((held._message, outcome.delay or None, kept))
+        letters.append((outcome.again or held._message, outcome.delay or None, kept))
     held.letters = [(message, message.encode(), delay, hold) for message, delay, hold in letters]
     held.body = b""
     if outcome.disposition in _DEAD:
@@ -135,7 +136,7 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     held.numbers, held.refused = [], {}
     for message, payload, delay, hold in held.letters:
         # What comes back stands already, or did when it was sent.
-        held.numbers.append(0 if message is held._message else broker.stand(operations, message, delay))
+        held.numbers.append(0 if message.message_id == held.message_id else broker.stand(operations, message, delay))
         count += held.numbers[-1] > 0
         broker.put(operations, message, payload, delay, hold=hold)
         count += 1
@@ -190,7 +191,11 @@ def write_dead(
     if message is None:
         return 1
     _failure(broker, operations, message.message_id, queue, error, actor=message.actor_name)
-    return 2 + _free(broker, operations, message, ended=True)
+    count = 2 + _free(broker, operations, message, ended=True)
+    for follower in followers.of_failure(broker, message, error):
+        count += 1 + (broker.stand(operations, follower, None) > 0)
+        broker.put(operations, follower, follower.encode(), None)
+    return count
 
 
 def _free(broker: Transport, operations: Operations, message: Message[Any], *, ended: bool) -> int:

@@ -45,6 +45,7 @@ class SettlingBroker(Broker):
 
     Attributes:
       stopping: set when this process has been told to stop; bodies hand themselves back at the next item.
+      calls_back: whether ``on_success`` and ``on_failure`` follow from outcomes: a middleware of the stack says so.
       refused: how many outcomes were refused because another worker held the message.
       pause: how an outage is waited out, ``time.sleep`` but for tests.
     """
@@ -66,6 +67,7 @@ class SettlingBroker(Broker):
         self._collecting = threading.local()
         self._hooks: dict[str, list[_Hook]] = {}
         self._hooks_after: dict[str, list[_Hook]] = {}
+        self.calls_back = False
 
     def forget_bodies(self) -> None:
         """No body runs in this process: it is a new one."""
@@ -98,6 +100,7 @@ class SettlingBroker(Broker):
     def _forget_hooks(self) -> None:
         self._hooks.clear()
         self._hooks_after.clear()
+        self.calls_back = any(getattr(middleware, "calls_back", False) for middleware in self.middleware)
 
     def _hooks_before(self, signal: str) -> list[_Hook]:
         """The hooks before ``signal`` that do something, from first to last."""

@@ -55,8 +55,8 @@ _ENCODE = msgspec.msgpack.Encoder()
 
 def stage(broker: Transport, held: HeldMessage) -> None:
     """Put aside what ``held`` sends, if that is much. Waits out an outage; what it puts aside has no effect yet."""
-    own = [letter for letter in held.letters if letter[0] is held._message]
-    letters = [letter for letter in held.letters if letter[0] is not held._message]
+    own = [letter for letter in held.letters if letter[0].message_id == held.message_id]
+    letters = [letter for letter in held.letters if letter[0].message_id != held.message_id]
     if len(letters) <= PAGE or held.staged:
         return
     now, name = clock.now(), held.hold.token

@@ -10,6 +10,7 @@ import dramatiq
 from dramatiq import Message
 
 from understudy.holds import Hold
+from understudy.records import Records
 from understudy.settings import Settings
 from understudy.storage.client import Storage
 
@@ -27,6 +28,7 @@ class Transport(Protocol):
     """The broker as its parts see it. ``RedisBroker`` says what each means."""
 
     storage: Storage
+    records: Records
     reader: Storage | None
     settings: Settings
     actors: dict[str, dramatiq.Actor[..., Any]]
@@ -40,6 +42,10 @@ class Transport(Protocol):
     closing: threading.Event
     draining: threading.Event
 
+    @property
+    def calls_back(self) -> bool: ...
+    def check_size(self, data: bytes) -> None: ...
+    def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None: ...
     @property
     def is_enrolled(self) -> bool: ...
     @property

@@ -18,6 +18,7 @@ from understudy.actors import Actor
 from understudy.errors import IsolationError, ResultTooLarge, SoftTimeLimitExceeded
 from understudy.execution import Execution, set_current
 from understudy.outcome import Outcome
+from understudy.retry_after import told_wait
 
 from .jobs import Done, Job
 from .page import Page
@@ -54,6 +55,10 @@ class Bodies:
             part.contribute(contributed, raised)
         done = self._done(value) if raised is None else Done(error=pack(raised))
         done.marks = contributed.marks
+        if raised is None:
+            done.again = None if execution.again is None else pack(execution.again, traceback=False)
+        else:
+            done.told_wait = told_wait(raised)
         return done
 
     def _actor(self, job: Job) -> Actor[Any, Any]:

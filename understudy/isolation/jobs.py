@@ -86,9 +86,12 @@ class Answer:
 @dataclass
 class Done:
     """The body has ended: with a result (a pickle, or encoded as in a record if it cannot be one), or an error.
-    ``marks`` belong to the outcome."""
+    ``marks`` belong to the outcome, ``again`` is a retry that was asked for without raising it, ``told_wait`` are the
+    seconds that the error says to wait."""
 
     result: bytes = b""
     encoded: bytes = b""
     error: Parcel | None = None
     marks: dict[str, str] = field(default_factory=dict)
+    again: Parcel | None = None
+    told_wait: float | None = None

@@ -16,7 +16,7 @@ from understudy.actors import Actor
 from understudy.brokers.held import HeldMessage
 from understudy.brokers.reaper import MAX_DEATHS
 from understudy.brokers.settlement import SettlingBroker
-from understudy.errors import BodyDied, HandBack, PoisonMessage, SerializationError
+from understudy.errors import BodyDied, HandBack, PoisonMessage, RetryAsked, SerializationError
 from understudy.execution import Execution, Terminated
 from understudy.limits import Limits
 from understudy.outcome import Outcome
@@ -70,7 +70,10 @@ class Runner:
             found = self._death(error)
         else:
             self._execution.contributors.append(_Contributed(done.marks))
+            self._execution.told_wait = done.told_wait
             if done.error is None:
+                again = None if done.again is None else unpack(done.again)
+                self._execution.again = again if isinstance(again, RetryAsked) else None
                 return _result(done)
             found = unpack(done.error)
         raise found

@@ -118,7 +118,7 @@ def raises(what: str) -> NoReturn:
             case "exit":
                 sys.exit(3)
             case "asked":
-                raise dramatiq.Retry("once more", delay=10) from error
+                raise dramatiq.Retry("once more", delay=60_000) from error  # not due again within the test
             case _:
                 raise LookupError(what) from None
 
@@ -391,3 +391,33 @@ def sees_its_memory_limit() -> list[int | None]:
     execution = current()
     assert execution is not None
     return [os.getpid(), execution.memory_limit]
+
+
+class SlowDown(Exception):
+    """Keeps a response that cannot travel to the worker."""
+
+    def __init__(self) -> None:
+        super().__init__("slow down")
+        self.response = _Response()
+
+
+class _Response:
+    def __init__(self) -> None:
+        self.headers = {"Retry-After": "33"}
+        self.lock = threading.Lock()
+
+
+@actor(time_limit=20, retry=Retry(3))
+def asks_again(n: int) -> None:
+    raise understudy.retry(exc=ValueError("again"), delay=60, args=(n + 1,))
+
+
+@actor(time_limit=20, retry=Retry(3))
+def asks_and_goes_on() -> str:
+    understudy.retry(delay=60, throw=False)
+    return "first"
+
+
+@actor(time_limit=20, retry=Retry(3))
+def is_told_to_wait() -> None:
+    raise SlowDown
