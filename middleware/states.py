@@ -102,7 +102,7 @@ class States(Middleware):
             held.fail()
             return error
         outcome.state = State.SUCCESS
-        outcome.fields.update(result=data, exception=b"", traceback=b"", next_run=b"")
+        outcome.fields["result"] = data
         return None
 
 

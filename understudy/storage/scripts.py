@@ -21,5 +21,6 @@ ALONE = frozenset({"send", "size"})
 def source(name: str) -> str:
     """The text of script ``name`` with what it stands on before it."""
     folder = resources.files(__package__) / "lua"
-    before = () if name in ALONE else ("_prelude", "_ops") if name in APPLYING else ("_prelude",)
-    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*before, name))
+    parts = [] if name in ALONE else ["_prelude", "_ops"] if name in APPLYING else ["_prelude"]
+    parts += ["_plain", name] if name == "settle" else [name]
+    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts)

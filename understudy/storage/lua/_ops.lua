@@ -6,7 +6,8 @@
 --   add      stream, payload, deaths, worker          a message that may run now
 --   later    delayed, payloads, ids, channel to wake, member, message id, due in ms, stream number or
 --            "stream number,deaths,length of the worker's name", the name of the worker if there is one and the payload
---   state    record, TTL in ms, new state ("" keeps it), channel, n, then n pairs field, value ("" removes)
+--   state    record, TTL in ms, new state ("" keeps it), channel, n, then n pairs field, value ("" removes); what is known of an
+--            attempt that failed goes with SUCCESS
 --   marks    items, TTL in ms (0: unfinished), delivery token, n, then n pairs item, mark ("" forgets the
 --            intent of this delivery; "?" does so unless the item was in doubt before)
 --   claim    claim, delivery token, action ("complete", "keep", "undo", "release"), TTL in ms, items, record TTL in ms, result
@@ -86,6 +87,9 @@ local function keep(name, ms)
   if ms and ms >= 0 then redis.pcall('PEXPIRE', name, ms) else redis.pcall('PERSIST', name) end
 end
 
+-- What a record says of an attempt that failed.
+local FAILED = { 'exception', 'traceback', 'next_run' }
+
 local APPLY, UNDO = {}, {}
 
 function APPLY.add(op)
@@ -126,6 +130,10 @@ function APPLY.state(op, at)
     else set[#set + 1] = op.pairs[i]; set[#set + 1] = op.pairs[i + 1] end
   end
   if op[3] ~= '' then set[#set + 1] = 'state'; set[#set + 1] = op[3] end
+  -- What is known of an attempt that failed goes when one succeeds, without being said.
+  if op[3] == 'SUCCESS' then
+    for _, field in ipairs(FAILED) do if op.found[field] then gone[#gone + 1] = field end end
+  end
   -- The TTL of a record starts at its terminal state. Native expiry is only the broom: it comes a minute later.
   if terminal(op[3]) then
     local ttl = tonumber(op[2])

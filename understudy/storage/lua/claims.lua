@@ -7,21 +7,46 @@
 -- Reply: a letter for each: "r" claimed: run the body; "-" not claimed, or not held any more
 -- Safe to resend: the same token is told the same.
 local at = now(KEYS[1])
-local replies = {}
+local count = (#ARGV - 2) / 3
 room(KEYS[1]) -- a body begins when the server is full, too
-for i = 1, (#ARGV - 2) / 3 do
+
+-- As a rule nothing lies under any of these keys, and all entries are held: both are asked for all of them at once.
+local untouched = count <= 2000
+for i = 1, untouched and 3 or 0 do
+  local name = {}
+  for j = i + 1, #KEYS, 4 do name[#name + 1] = KEYS[j] end
+  untouched = untouched and redis.pcall('EXISTS', unpack(name)) == 0
+end
+local fetched = {}
+for i = 1, count do
+  local stream, entry = KEYS[4 * i + 1], ARGV[3 * i + 1]
+  fetched[stream] = fetched[stream] or { first = entry, held = {} }
+  fetched[stream].last = entry
+end
+for stream, one in pairs(fetched) do
+  for _, entry in ipairs(pending(stream, ARGV[2], one.first, one.last, 2 * count)) do one.held[entry[1]] = true end
+end
+local function is_held(stream, entry) return fetched[stream].held[entry] or held(stream, ARGV[2], entry) end
+local believed = string.format('%.17g', at + tonumber(ARGV[1]))
+
+local replies, taken = {}, {}
+for i = 1, count do
   local claim, items, record, stream = KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], KEYS[4 * i + 1]
   local token, entry, id = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
-  local found = redis.pcall('HMGET', claim, 'status', 'token', 'after')
-  local seen = redis.pcall('HMGET', record, 'state', 'expires_at')
+  local found, seen = {}, {}
+  if not untouched or taken[claim] then
+    found = redis.pcall('HMGET', claim, 'status', 'token', 'after')
+    seen = redis.pcall('HMGET', record, 'state', 'expires_at')
+  end
   replies[i] = '-'
   -- A key that holds something else must not keep the neighbours from theirs.
   if not found.err and not seen.err then
     local ended = seen[1] and terminal(seen[1]) and not expired(seen[2], at)
     if found[1] == 'running' and found[2] == token and not found[3] then
       replies[i] = 'r'
-    elseif not found[1] and not ended and redis.call('EXISTS', items) == 0 and held(stream, ARGV[2], entry) then
-      redis.call('HSET', claim, 'v', '1', 'status', 'running', 'owner', id, 'token', token, 'until', at + tonumber(ARGV[1]))
+    elseif not found[1] and not ended and (untouched or redis.call('EXISTS', items) == 0) and is_held(stream, entry) then
+      taken[claim] = true
+      redis.call('HSET', claim, 'v', '1', 'status', 'running', 'owner', id, 'token', token, 'until', believed)
       replies[i] = 'r'
     end
   end

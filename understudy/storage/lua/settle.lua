@@ -14,15 +14,29 @@ if last[1] == ARGV[1] then return last[2] end
 -- A copy of an earlier batch that was long on its way: nobody waits for its answer any more.
 if (tonumber(last[1]) or -1) > tonumber(ARGV[1]) then return string.rep('l', tonumber(ARGV[3])) end
 local at = now(KEYS[1])
-local outcomes, position = {}, 4
-for i = 1, tonumber(ARGV[3]) do
-  local outcome = { stream = KEYS[tonumber(ARGV[position])], entry = ARGV[position + 1] }
-  local count = tonumber(ARGV[position + 2])
-  position = position + 3
-  for j = 1, count do
+
+-- read(outcome): its operations; returns the position behind them.
+local function read(outcome)
+  local position = outcome.first
+  outcome.begun = nil
+  for _ = 1, outcome.count do
     local op
     op, position = parse(ARGV, position)
     if op.name == 'begun' then outcome.begun = op else outcome[#outcome + 1] = op end
+  end
+  return position
+end
+
+local outcomes, few, position = {}, {}, 4
+for i = 1, tonumber(ARGV[3]) do
+  local outcome = { stream = KEYS[tonumber(ARGV[position])], entry = ARGV[position + 1], count = tonumber(ARGV[position + 2]) }
+  position = position + 3
+  outcome.first = position
+  local behind = plain(outcome, position, outcome.count)
+  if behind then
+    few[#few + 1], position = outcome, behind
+  else
+    position = read(outcome)
   end
   outcomes[i] = outcome
 end
@@ -52,8 +66,8 @@ local function commit(outcome)
   redis.call('XACK', outcome.stream, ARGV[2], outcome.entry)
 end
 
-local verdicts, refused = {}, ''
-for i, outcome in ipairs(outcomes) do
+-- settle(outcome): the verdict, of its operations one after the other, and what they refused.
+local function settle(outcome)
   local judged, verdict = pcall(judge, outcome)
   if not judged then verdict = 'e' end
   local ended = verdict == 'c' or verdict == 'f'
@@ -64,9 +78,21 @@ for i, outcome in ipairs(outcomes) do
     -- What is acknowledged is committed. That these are left behind harms nobody.
     redis.pcall('XDEL', outcome.stream, outcome.entry)
     if outcome.begun then forget_begun(outcome.begun, outcome.stream) end
-    refused = refused .. refusals(outcome)
   end
-  verdicts[i] = verdict
+  return verdict, ended and refusals(outcome) or ''
+end
+
+local verdicts, refused = {}, ''
+settle_plain(few, ARGV[2], at)
+for i, outcome in ipairs(outcomes) do
+  if outcome.committed then
+    verdicts[i] = 'c'
+  else
+    local left_out
+    if outcome.record then read(outcome) end
+    verdicts[i], left_out = settle(outcome)
+    refused = refused .. left_out
+  end
 end
 local reply = table.concat(verdicts) .. refused
 redis.call('HSET', KEYS[2], 'number', ARGV[1], 'reply', reply)

@@ -1,0 +1,137 @@
+-- _plain: put before `settle`, after the operations. What most messages come to: they ended well, and nothing follows but
+-- their record, and their claim that is complete. The operations `begun`, `state` and `claim` say the same and see to every
+-- other case; for these it costs half of that, because much is asked for the whole batch at once, and nothing is built.
+-- Whatever turns out to be less simple is put back as it was, and settled by the operations.
+
+-- plain(outcome, at, count): whether the `count` operations at ARGV[at] are no others. Returns the position behind them, and
+-- notes where each of them stands.
+local function plain(outcome, at, count)
+  local begun, claim
+  if ARGV[at] == 'begun' then begun, at, count = at, at + 3, count - 1 end
+  if ARGV[at] ~= 'state' or ARGV[at + 3] ~= 'SUCCESS' then return nil end
+  local state, last = at, at + 5 + 2 * tonumber(ARGV[at + 5])
+  if count == 2 and ARGV[last + 1] == 'claim' and ARGV[last + 4] == 'complete' then claim, count = last + 1, 1 end
+  if count ~= 1 then return nil end
+  for i = state + 7, last, 2 do if ARGV[i] == '' then return nil end end -- fields to be removed
+  outcome.begun, outcome.state, outcome.last, outcome.claim = begun, state, last, claim
+  outcome.record, outcome.channel = KEYS[tonumber(ARGV[state + 1])], ARGV[state + 4]
+  if begun then outcome.started = KEYS[tonumber(ARGV[begun + 1])] end
+  if claim then outcome.name, outcome.items = KEYS[tonumber(ARGV[claim + 1])], KEYS[tonumber(ARGV[claim + 5])] end
+  return claim and claim + 8 or last + 1
+end
+
+-- none(outcomes, which): whether nothing lies under these keys of theirs.
+local function none(outcomes, which)
+  local name = {}
+  for _, outcome in ipairs(outcomes) do name[#name + 1] = outcome[which] end
+  return #name > 0 and redis.pcall('EXISTS', unpack(name)) == 0
+end
+
+-- ends(ttl, at): when a TTL that begins now is over, and for how long its key stays (a minute more; see `expire`). As text,
+-- because numbers are slow to pass on; most are the same.
+local known_ends = {}
+local function ends(ttl, at)
+  local known = known_ends[ttl]
+  if not known then
+    local ms = tonumber(ttl)
+    known = { string.format('%.17g', at + ms), string.format('%.17g', math.min(ms + 60000, 1e15)) }
+    known_ends[ttl] = known
+  end
+  return known[1], known[2]
+end
+
+local NOTHING = {}
+
+-- settled(outcome, group, at, absent): writes the outcome of a message that is held, the acknowledgement last. False when it
+-- is left to the operations; what was written until then is to be put back. `absent.record` and `absent.items`: nothing
+-- lies under any of the batch's, but for records that were written since.
+local function settled(outcome, group, at, absent)
+  local record, claim = outcome.record, outcome.claim
+  if outcome.begun and not fits({ name = 'begun', ARGV[outcome.begun + 1] }) then return false end
+  local found = NOTHING
+  if not absent.record or absent[record] then found = redis.call('HGETALL', record) end
+  for i = 1, #found, 2 do
+    local field = found[i]
+    if field == 'state' and terminal(found[i + 1]) then return false end
+    for _, failed in ipairs(FAILED) do if field == failed then return false end end
+  end
+  if claim then
+    local held_by
+    local name = outcome.name
+    outcome.claimed = redis.call('HGETALL', name)
+    for i = 1, #outcome.claimed, 2 do
+      if outcome.claimed[i] == 'token' then held_by = outcome.claimed[i + 1] end
+      if outcome.claimed[i] == 'after' then return false end
+    end
+    if held_by ~= ARGV[claim + 2] then return false end
+    local items = outcome.items
+    if not absent.items and redis.call('EXISTS', items) == 1 then return false end
+  end
+  local over, stays = ends(ARGV[outcome.state + 2], at)
+  outcome.found, absent[record] = found, true
+  redis.call('HSET', record, 'v', '1', 'state', 'SUCCESS', 'done_at', absent.at, 'expires_at', over,
+    unpack(ARGV, outcome.state + 6, outcome.last))
+  redis.call('PEXPIRE', record, stays)
+  if claim then
+    local name = outcome.name
+    over, stays = ends(ARGV[claim + 4], at)
+    outcome.completed = true
+    redis.call('HSET', name, 'status', 'done', 'until', over, 'result', ARGV[claim + 7])
+    redis.call('PEXPIRE', name, stays)
+  end
+  return redis.call('XACK', outcome.stream, group, outcome.entry) == 1
+end
+
+local function as_it_was(name, flat)
+  redis.pcall('DEL', name)
+  for i = 1, #flat, 2 do redis.pcall('HSET', name, flat[i], flat[i + 1]) end
+end
+
+-- listened(outcomes): those of whose channels somebody listens to. To ask is cheaper than to tell nobody.
+local function listened(outcomes)
+  if redis.pcall('PUBSUB', 'NUMPAT') ~= 0 then return outcomes end
+  local channels, found = {}, {}
+  for i, outcome in ipairs(outcomes) do channels[i] = outcome.channel end
+  local ears = redis.pcall('PUBSUB', 'NUMSUB', unpack(channels))
+  if ears.err then return outcomes end
+  for i, outcome in ipairs(outcomes) do
+    if tonumber(ears[2 * i]) > 0 then found[#found + 1] = outcome end
+  end
+  return found
+end
+
+-- sweep(outcomes): what may be left behind, and harms nobody, of what is committed.
+local function sweep(outcomes)
+  local entries, marks = {}, {}
+  for _, outcome in ipairs(outcomes) do
+    local name, started = outcome.stream, outcome.started
+    entries[name] = entries[name] or {}
+    table.insert(entries[name], outcome.entry)
+    if started then
+      marks[started] = marks[started] or {}
+      table.insert(marks[started], mark_of(name, outcome.entry))
+    end
+  end
+  for name, gone in pairs(entries) do redis.pcall('XDEL', name, unpack(gone)) end
+  for name, gone in pairs(marks) do redis.pcall('HDEL', name, unpack(gone)) end
+  for _, outcome in ipairs(listened(outcomes)) do tell(outcome.channel, 'SUCCESS') end
+end
+
+-- settle_plain(outcomes, group, at): settles those of them that are as simple as they look, and notes so. For a few of them it
+-- is not worth its questions.
+local function settle_plain(outcomes, group, at)
+  if #outcomes < 4 then return end
+  local absent = { at = string.format('%.17g', at), record = none(outcomes, 'record'), items = none(outcomes, 'items') }
+  local committed = {}
+  for _, outcome in ipairs(outcomes) do
+    local done, held = pcall(settled, outcome, group, at, absent)
+    if done and held then
+      outcome.committed = true
+      committed[#committed + 1] = outcome
+    else
+      if outcome.completed then as_it_was(outcome.name, outcome.claimed) end
+      if outcome.found then as_it_was(outcome.record, outcome.found) end
+    end
+  end
+  sweep(committed)
+end
