@@ -22,6 +22,10 @@ from understudy.settings import Settings, load
 settings, *_ = load(Settings, MailSettings, WebhookSettings, ChannelSettings, FileSettings, DatabaseSettings)
 broker = install(settings, middleware=stack(settings))
 
-from tasks import email_tasks, notification_tasks  # noqa: E402 - actors stand on the broker that was installed above
+from tasks import (  # noqa: E402 - actors stand on the broker that was installed above
+    email_tasks,
+    export_tasks,
+    notification_tasks,
+)
 
-__all__ = ["broker", "email_tasks", "notification_tasks", "settings"]
+__all__ = ["broker", "email_tasks", "export_tasks", "notification_tasks", "settings"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -52,22 +53,14 @@ def is_formula(value: object) -> bool:
     return isinstance(value, str) and value[:1] in tuple("=+-@\t\r") and _NUMBER.fullmatch(value) is None
 
 
-class Writer(ABC):
-    """Writes rows into a file that appears when the block ends well, and not at all when it raises. ::
-
-        with open_writer("exports/flights.csv", ["year", "month"]) as writer:
-            writer.write(rows)
-        writer.published.sha256
-
-    ``columns`` are written in this order; what else a row has is left out, what it lacks is empty.
-    """
+class Publisher(ABC):
+    """Makes a file that appears when the block ends well, and not at all when it raises."""
 
     published: Published
 
-    def __init__(self, place: Place, columns: Sequence[str]) -> None:
+    def __init__(self, place: Place) -> None:
         self.rows = 0
         self._place = place
-        self._columns = list(columns)
         token = secrets.token_hex(8)
         name = f".{Path(place.path).name}.{token}.part"
         self._hidden = place.beside(name) if not place.local else None
@@ -92,10 +85,6 @@ class Writer(ABC):
                 self._abandon()
         finally:
             self._path.unlink(missing_ok=True)
-
-    @abstractmethod
-    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows."""
 
     @abstractmethod
     def _begin(self) -> None: ...
@@ -132,6 +121,32 @@ class Writer(ABC):
             raise
 
 
+class Writer(Publisher):
+    """Writes rows. ::
+
+        with open_writer("exports/flights.csv", ["year", "month"]) as writer:
+            writer.write(rows)
+        writer.published.sha256
+
+    ``columns`` are written in this order; what else a row has is left out, what it lacks is empty.
+    """
+
+    def __init__(self, place: Place, columns: Sequence[str]) -> None:
+        super().__init__(place)
+        self._columns = list(columns)
+
+    @abstractmethod
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows."""
+
+
+def csv_header(columns: Sequence[str], *, escape: bool = True) -> bytes:
+    """The first line of a CSV file."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow([f"'{name}" if escape and is_formula(name) else name for name in columns])
+    return line.getvalue().encode()
+
+
 class CsvWriter(Writer):
     """Writes CSV in UTF-8. With ``escape`` a text that a spreadsheet would run as a formula gets a ``'`` before it."""
 
@@ -140,9 +155,9 @@ class CsvWriter(Writer):
         self._escape = escape
 
     def _begin(self) -> None:
-        self._file = self._path.open("w", encoding="utf-8", newline="", buffering=_BUFFER)
+        self._path.write_bytes(csv_header(self._columns, escape=self._escape))
+        self._file = self._path.open("a", encoding="utf-8", newline="", buffering=_BUFFER)
         self._csv = csv.writer(self._file)
-        self._csv.writerow([self._text(name) for name in self._columns])
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:

@@ -198,8 +198,7 @@ def rows(
     import sqlalchemy as sa
 
     names = [check_name(name) for name in key]
-    inner = sa.text(source).columns(*(sa.column(name) for name in names)) if " " in source.strip() else None
-    place = sa.table(check_name(source), *(sa.column(n) for n in names)) if inner is None else inner.subquery("q")
+    place = _place(source, names)
     columns = [place.c[name] for name in names]
     query = sa.select(sa.text("*")).select_from(place).order_by(*columns).limit(batch)
     last = None if after is None else list(after)
@@ -213,11 +212,40 @@ def rows(
         last = [found[-1][name] for name in names]
 
 
+def columns_of(database: Database, source: str) -> list[str]:
+    """The columns of a table or query, in order."""
+    import sqlalchemy as sa
+
+    with database.reading() as transaction:
+        return list(transaction.connection.execute(sa.select(sa.text("*")).select_from(_place(source)).limit(0)).keys())
+
+
+def primary_key(database: Database, table: str) -> list[str]:
+    """The columns of the primary key of a table; none when it has no such key, or there is no such table."""
+    import sqlalchemy as sa
+
+    with database.reading() as transaction:
+        inspector = sa.inspect(transaction.connection)
+        return list(inspector.get_pk_constraint(table)["constrained_columns"]) if inspector.has_table(table) else []
+
+
 def count(database: Database, source: str) -> int:
     """How many rows a table or query has."""
-    place = f"({source}) q" if " " in source.strip() else check_name(source)
+    import sqlalchemy as sa
+
     with database.reading() as transaction:
-        return int(transaction.scalar(f"SELECT COUNT(*) FROM {place}"))
+        return int(transaction.scalar(sa.select(sa.func.count()).select_from(_place(source))))
+
+
+def _place(source: str, names: Sequence[str] = ()) -> Any:
+    """What a table or query is in a statement. ``names`` are those of its columns that are spoken of."""
+    import sqlalchemy as sa
+
+    columns: list[Any] = [sa.column(name) for name in names]
+    if " " in source.strip():
+        return sa.text(source).columns(*columns).subquery("q")
+    # Always quoted: a table may be called "order".
+    return sa.table(sa.sql.quoted_name(check_name(source), True), *columns)
 
 
 def _behind(columns: list[Any], last: list[Any]) -> Any:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.conftest import channels, smtp, web
+from tests.tasks.conftest import channels, smtp, store, web
 
 from .verdicts import VERDICTS, Verdicts, failure_of
 
 # The cases are not in test_*.py files, and a failed assertion in them shall show its values all the same.
 pytest.register_assert_rewrite("tests.matrix.cases", "tests.matrix.planted")
 
-__all__ = ["channels", "pytest_runtest_makereport", "smtp", "web"]
+__all__ = ["channels", "pytest_runtest_makereport", "smtp", "store", "web"]
 
 
 @pytest.hookimpl(wrapper=True)

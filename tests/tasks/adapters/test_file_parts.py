@@ -1,0 +1,123 @@
+"""Files that are made in parts, here and in a store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from tasks.adapters.file_parts import Parts, parts_directory
+from tasks.adapters.file_places import Place, find, open_binary
+from tasks.adapters.file_settings import FileSettings
+from tasks.adapters.files import Format, open_rows
+from understudy.settings import load
+
+COLUMNS = ["id", "name", "day"]
+FORMATS: list[Format] = ["csv", "jsonl", "parquet", "xlsx"]
+
+
+def rows(first: int, last: int) -> list[dict[str, Any]]:
+    return [{"id": n, "name": f'n "{n}",\nx', "day": date(2026, 1, n % 28 + 1)} for n in range(first, last + 1)]
+
+
+@pytest.fixture(params=["local", "remote"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a file goes."""
+    if request.param == "local":
+        yield str(tmp_path)
+        return
+    yield "memory://exports"
+    fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> FileSettings:
+    return load(FileSettings, environ={"FILES_ROOT": str(tmp_path)})
+
+
+def names(place: Place) -> list[str]:
+    if place.local:
+        return sorted(path.name for path in Path(place.path).parent.iterdir())
+    system = place.system()
+    return sorted(str(name).rpartition("/")[2] for name in system.ls(place.path.rpartition("/")[0], detail=False))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_parts_become_the_file_that_one_writer_would_have_made(
+    format: Format, directory: str, settings: FileSettings
+) -> None:
+    target = find(f"{directory}/out.{format}", settings)
+    parts = Parts(target, format, COLUMNS, maker="m1")
+    parts.write(2, rows(4, 5))
+    parts.write(1, rows(1, 3))
+    assert not target.exists()
+    published = parts.join()
+    parts.remove()
+    assert (published.rows, published.url) == (5, target.url)
+    with open_binary(target) as file:
+        data = file.read()
+    assert (published.bytes, published.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    with open_rows(target.url, format=format, settings=settings) as reader:
+        assert list(reader.columns) == COLUMNS
+        assert [int(row.values["id"]) for row in reader.rows()] == [1, 2, 3, 4, 5]
+    assert names(target) == [f"out.{format}"], "nothing is left behind"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_of_no_rows_a_file_is_made_that_says_which_columns_it_would_have(
+    format: Format, directory: str, settings: FileSettings
+) -> None:
+    target = find(f"{directory}/out.{format}", settings)
+    parts = Parts(target, format, COLUMNS, maker="m1")
+    assert parts.join().rows == 0
+    if format != "jsonl":  # which says so by its rows only
+        with open_rows(target.url, settings=settings) as reader:
+            assert list(reader.columns) == COLUMNS
+            assert list(reader.rows()) == []
+
+
+def test_whoever_goes_on_finds_what_is_done_and_replaces_what_was_in_doubt(
+    directory: str, settings: FileSettings
+) -> None:
+    target = find(f"{directory}/out.csv", settings)
+    first = Parts(target, "csv", COLUMNS, maker="m1")
+    first.write(1, rows(1, 3))
+    first.write(2, rows(4, 9))
+    second = Parts(target, "csv", COLUMNS, maker="m1")
+    second.write(2, rows(4, 5))
+    assert second.rows == 5
+    assert second.join().rows == 5
+
+
+def test_two_who_make_the_same_file_do_not_mix_their_parts(directory: str, settings: FileSettings) -> None:
+    target = find(f"{directory}/out.csv", settings)
+    one, other = (Parts(target, "csv", COLUMNS, maker=maker) for maker in ("m1", "m2"))
+    one.write(1, rows(1, 3))
+    other.write(1, rows(1, 4))
+    assert (one.rows, other.rows) == (3, 4)
+    one.remove()
+    assert (one.rows, other.rows) == (0, 4)
+
+
+def test_a_column_that_is_empty_in_one_part_has_the_type_of_the_next(directory: str, settings: FileSettings) -> None:
+    target = find(f"{directory}/out.parquet", settings)
+    parts = Parts(target, "parquet", ["id", "late"], maker="m1")
+    parts.write(1, [{"id": 1, "late": None}])
+    parts.write(2, [{"id": 2, "late": 2.5}])
+    parts.join()
+    with open_rows(target.url, settings=settings) as reader:
+        assert [row.values for row in reader.rows()] == [{"id": 1, "late": None}, {"id": 2, "late": 2.5}]
+
+
+def test_a_directory_of_parts_is_known_by_its_name(settings: FileSettings) -> None:
+    target = find("out.csv", settings)
+    name = Path(Parts(target, "csv", COLUMNS, maker="m1").directory.path).name
+    assert parts_directory("out.csv").fullmatch(name)
+    assert parts_directory("").fullmatch(name)
+    assert not parts_directory("other.csv").fullmatch(name)
+    assert not parts_directory("").fullmatch("out.csv.parts")
