@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .options import Idempotency, Retry, Unique
     from .retrying import retry
     from .runtime import install
+    from .scheduler.firing import fire_time
+    from .scheduler.jobs import periodic
     from .states import State
 
 __version__ = "0.1.0"
@@ -37,8 +39,10 @@ __all__ = [
     "actor",
     "client",
     "each",
+    "fire_time",
     "handle",
     "install",
+    "periodic",
     "progress",
     "retry",
     "revoke",
@@ -56,7 +60,9 @@ _HOMES = {
     "Unique": "options",
     "actor": "actors",
     "each": "items",
+    "fire_time": "scheduler.firing",
     "install": "runtime",
+    "periodic": "scheduler.jobs",
     "retry": "retrying",
     "revoke": "handle",
     "send_many": "bulk",

@@ -191,6 +191,10 @@ class Settings(EnvSettings):
     track_started: Annotated[bool, Field(description="Show STARTED while a body runs, for actors that do not say.")] = (
         True
     )
+    scheduler_lease: Annotated[
+        Seconds,
+        Field(ge=0.5, le=3600, description="Another scheduler leads when the leader was silent for this long."),
+    ] = 3.0
     progress_interval: Annotated[
         Seconds, Field(ge=0, le=3600, description="The least time between two written progress updates.")
     ] = 0.1

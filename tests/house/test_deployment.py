@@ -17,6 +17,8 @@ COMPOSE_FILE = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE)
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES = sorted(COMPOSE["services"])
+#: The services that run this project's own image.
+OURS = ("scheduler", "worker")
 
 
 def service(name: str) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def test_every_service_has_a_health_check_and_an_init(name: str) -> None:
     assert service(name)["init"] is True
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if name != "worker"])
+@pytest.mark.parametrize("name", [name for name in SERVICES if name not in OURS])
 def test_every_foreign_image_is_pinned(name: str) -> None:
     assert re.search(r":v?\d+\.\d+[\w.-]*$", service(name)["image"])
 
@@ -67,8 +69,10 @@ def test_the_server_writes_an_aof_and_never_evicts() -> None:
     assert volume.split(":")[0] in COMPOSE["volumes"]
 
 
-def test_two_workers_start_when_what_they_need_is_healthy() -> None:
-    worker = service("worker")
+@pytest.mark.parametrize("name", OURS)
+def test_two_of_each_start_when_what_they_need_is_healthy(name: str) -> None:
+    worker = service(name)
+    assert worker["command"] == [name]
     assert worker["deploy"]["replicas"] == 2
     assert worker["depends_on"] == {name: {"condition": "service_healthy"} for name in ("valkey", "mailpit")}
 
@@ -78,16 +82,17 @@ def test_docker_waits_longer_than_running_work_may_take_to_stop() -> None:
     assert grace > load(Settings, environ=service("worker")["environment"]).shutdown_timeout
 
 
-def test_every_variable_of_a_worker_is_a_setting_with_a_valid_value() -> None:
-    environment = service("worker")["environment"]
+@pytest.mark.parametrize("name", OURS)
+def test_every_variable_is_a_setting_with_a_valid_value(name: str) -> None:
+    environment = service(name)["environment"]
     classes = settings_classes()
     known = {info.name for info in describe(*classes)}
     assert environment.keys() - known == set()
     load(*classes, environ=environment)
 
 
-def test_every_group_of_variables_of_a_worker_is_explained() -> None:
-    for name in ("REDIS_URL", "LOG_LEVEL", "UNDERSTUDY_SHUTDOWN_TIMEOUT", "SMTP_HOST"):
+def test_every_group_of_variables_is_explained() -> None:
+    for name in ("REDIS_URL", "LOG_LEVEL", "UNDERSTUDY_SHUTDOWN_TIMEOUT", "UNDERSTUDY_SCHEDULER_LEASE", "SMTP_HOST"):
         assert re.search(rf"^ +# .+\n +{name}:", COMPOSE_FILE, re.MULTILINE), f"{name} has no comment above it"
 
 

@@ -20,11 +20,13 @@ from .console import guarded
 #: Command -> the line that describes it. Module ``understudy.cli.<command>`` has a function of the same name; one with
 #: commands of its own calls them its ``group``.
 COMMANDS = {
-    "up": "Run a server and workers until Ctrl-C: all that development needs.",
+    "up": "Run a server, workers and a scheduler until Ctrl-C: all that development needs.",
     "worker": "Run worker processes.",
+    "scheduler": "Run a scheduler: each tick of each periodic job becomes one message.",
     "send": "Send a message to an actor.",
     "status": "Show what became of messages.",
     "revoke": "Revoke messages: nobody runs them any more.",
+    "schedule": "List, run, pause and resume periodic jobs.",
     "dead": "List, show, requeue or purge dead letters.",
     "doctor": "Examine the server, the queues and the workers.",
     "settings": "List every setting with its value.",

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from understudy.errors import SettingsError
+from understudy.brokers.settlement import SettlingBroker
+from understudy.errors import DeclarationError, SettingsError
 from understudy.inspection import open_storage
 from understudy.settings import Settings
 from understudy.storage.client import Storage
@@ -22,9 +23,11 @@ EMBEDDED_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Modules:
-    """What the modules of a worker declare: actor -> queue. Or the ``problem`` with them."""
+    """What the modules of a worker declare: actor -> queue, and periodic job -> schedule. Or the ``problem`` with
+    them."""
 
     actors: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
     problem: str | None = None
 
     @property
@@ -89,6 +92,13 @@ def examine(modules: Sequence[str]) -> Modules:
 def _import(modules: Sequence[str]) -> Modules:
     try:
         broker = import_modules(modules)
-    except CannotStart as error:
+        jobs = _jobs(broker)
+    except (CannotStart, DeclarationError) as error:
         return Modules(problem=str(error))
-    return Modules(actors={name: actor.queue_name for name, actor in broker.actors.items()})
+    return Modules(actors={name: actor.queue_name for name, actor in broker.actors.items()}, jobs=jobs)
+
+
+def _jobs(broker: SettlingBroker) -> dict[str, str]:
+    """Only if a module has imported what makes one: it needs the extra ``scheduler``."""
+    known = sys.modules.get("understudy.scheduler.jobs")
+    return {} if known is None else {name: str(job.ticks) for name, job in known.jobs_of(broker).items()}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import typer
 from rich.markup import escape
 
@@ -19,12 +23,32 @@ def up(
     queues: Queues = None,
     shutdown_timeout: ShutdownTimeout = None,
 ) -> None:
-    """Run a server and workers until Ctrl-C: all that development needs.
+    """Run a server, workers and a scheduler until Ctrl-C: all that development needs.
 
     The server is the one of REDIS_URL, else the embedded one of this checkout, which keeps its data and ends with
-    its last user. Ctrl-C or SIGTERM ends the workers cleanly, with exit code 0; a second one kills them.
+    its last user. The scheduler runs if the modules have periodic jobs. Ctrl-C or SIGTERM ends the workers cleanly,
+    with exit code 0; a second one kills them.
     """
-    raise typer.Exit(run(modules, processes, threads, queues, shutdown_timeout, announce=announce))
+    scheduler: list[subprocess.Popen[bytes]] = []
+
+    def begin(settings: Settings, found: preflight.Modules) -> None:
+        announce(settings, found)
+        if found.jobs:
+            scheduler.append(start_scheduler())
+
+    try:
+        code = run(modules, processes, threads, queues, shutdown_timeout, announce=begin)
+    finally:
+        for process in scheduler:
+            process.terminate()
+            process.wait()
+    raise typer.Exit(code)
+
+
+def start_scheduler() -> subprocess.Popen[bytes]:
+    """A scheduler that ends with this process, with the settings of its environment."""
+    command = [sys.executable, "-m", "understudy.cli", "scheduler", "--parent", str(os.getpid())]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
 def announce(settings: Settings, found: preflight.Modules) -> None:
@@ -40,9 +64,15 @@ def announce(settings: Settings, found: preflight.Modules) -> None:
         console.print(f"  {escape(name)} [dim](queue {escape(queue)})[/]")
     if not found.actors:
         console.print("  none: the modules declare no actor, so nothing will be worked on")
+    if found.jobs:
+        console.print("[bold]Periodic jobs[/]")
+    for name, schedule in sorted(found.jobs.items()):
+        console.print(f"  {escape(name)} [dim]({escape(schedule)})[/]")
     console.print()
     console.print("In another terminal:")
     console.print("  understudy send ACTOR --args '\\[...]' --wait")
     console.print("  understudy status ID --watch")
+    if found.jobs:
+        console.print("  understudy schedule list")
     console.print("  understudy doctor")
     console.print("[dim]Ctrl-C ends it.[/]\n")

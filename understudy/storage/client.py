@@ -157,13 +157,16 @@ class Storage:
         at = 2 if command[0] == "XGROUP" else 1
         return self.run("insist", [str(command[at])], [*command[:at], "", *command[at + 1 :]])
 
-    def subscribe(self, channel: str) -> PubSub:
-        """A subscription to ``channel``; close it after use.
+    def subscribe(self, channel: str, *, confirmed: bool = False) -> PubSub:
+        """A subscription to ``channel``; close it after use. When the connection is lost it is made anew.
+
+        Args:
+          confirmed: a message says so whenever that has been done: what was told in between is not known.
 
         Raises:
           ServerUnavailable: the server could not be asked.
         """
-        pubsub: PubSub = self.client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        pubsub: PubSub = self.client.pubsub(ignore_subscribe_messages=not confirmed)  # type: ignore[no-untyped-call]
         try:
             with self.exchange("subscribe"):
                 pubsub.subscribe(channel)

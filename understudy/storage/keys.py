@@ -107,6 +107,44 @@ class Keys:
         """Channel: told what is revoked, and whether a running body stops."""
         return f"{self.namespace}:revocations"
 
+    @property
+    def leader(self) -> str:
+        """Hash: which scheduler leads, in which term, until when."""
+        return f"{self.namespace}:leader"
+
+    @property
+    def schedules(self) -> str:
+        """Hash: name of a periodic job -> what it is, as the leader's code has it."""
+        return f"{self.namespace}:schedules"
+
+    def job(self, name: str) -> str:
+        """Hash: what a periodic job has come to: its epoch, and the last fire time that is over."""
+        return f"{self.namespace}:job:{name}"
+
+    def runs(self, name: str) -> str:
+        """List: the last ticks of a periodic job, the newest first."""
+        return f"{self.namespace}:runs:{name}"
+
+    @property
+    def paused(self) -> str:
+        """Hash: name of a periodic job that is paused -> since when, and by whom."""
+        return f"{self.namespace}:paused"
+
+    @property
+    def requests(self) -> str:
+        """Hash: request -> when, and which periodic job shall run now."""
+        return f"{self.namespace}:requests"
+
+    @property
+    def audit(self) -> str:
+        """List: what people wanted of periodic jobs, the newest first."""
+        return f"{self.namespace}:audit"
+
+    @property
+    def scheduling(self) -> str:
+        """Channel: told when the leader resigns, and when somebody wants something of a job."""
+        return f"{self.namespace}:scheduling"
+
     def pattern(self) -> str:
         """Matches every key of the namespace, for SCAN."""
         return f"{self.namespace}:*"

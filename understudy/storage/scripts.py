@@ -10,9 +10,10 @@ NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "started", "item", "progress", "stage", "settle", "pump"),
     *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist"),
     *("revoke", "revoked"),
+    *("lead", "resign", "register", "tick", "order", "time"),
 )
 #: Those that apply operations, and have them put before.
-APPLYING = frozenset({"enqueue", "settle", "pump", "cancel"})
+APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick"})
 #: Those that need nothing before. The functions there are made anew at every run, which is felt in a short script.
 ALONE = frozenset({"send", "size"})
 

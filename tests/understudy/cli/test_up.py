@@ -49,11 +49,23 @@ def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
         assert running.wait() == Exit.FAILED
 
 
+def test_a_scheduler_runs_beside_the_workers_and_ends_with_them(tmp_path: Path) -> None:
+    env = environment(tmp_path / "data", UNDERSTUDY_MODULES="tests.understudy.cli.jobs_for_tests")
+    with Running(env, tmp_path / "log", "-m", "understudy.cli", "up") as running:
+        running.await_line("beat (every 0.5 s)")
+        running.await_line("leads (term 1), with 1 periodic jobs")
+        wait_until(lambda: "SUCCESS" in there(env, "schedule", "list").text, timeout=30)
+        running.tell(signal.SIGTERM)
+        assert running.wait() == Exit.OK
+        assert "leads no more" in running.said
+
+
 def test_passwords_of_the_server_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    up.announce(Settings(redis_url="redis://me:hush@host/0"), Modules(actors={"write": "mail"}))
+    up.announce(Settings(redis_url="redis://me:hush@host/0"), Modules(actors={"write": "mail"}, jobs={"tick": "every"}))
     said = capsys.readouterr().out
     assert "redis://me:***@host/0" in said
     assert "write (queue mail)" in said
+    assert "tick (every)" in said
 
 
 def test_modules_without_actors_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,14 @@ ALL = [
     KEYS.revoked,
     KEYS.stopped,
     KEYS.revocations,
+    KEYS.leader,
+    KEYS.schedules,
+    KEYS.job("a"),
+    KEYS.runs("a"),
+    KEYS.paused,
+    KEYS.requests,
+    KEYS.audit,
+    KEYS.scheduling,
     *QueueKeys("shop", "a").all,
 ]
 
