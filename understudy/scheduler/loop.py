@@ -186,6 +186,9 @@ class Scheduler:
             while not self._ends:
                 if waker.wait(self._step()):
                     self.told()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         try:
             if self.leadership.resign():
                 logger.info("leads no more: it was told to stop")

@@ -20,7 +20,7 @@ from understudy.storage.client import Storage
 logger = logging.getLogger(__name__)
 
 #: Seconds between two attempts to listen again, and after which a listener looks whether it shall end.
-AGAIN, LOOK = 0.5, 1.0
+AGAIN, LOOK = 0.5, 0.5
 
 
 class Waker:
@@ -69,7 +69,9 @@ class Listener:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Waited for, because whoever leaves is about to close the connections under it.
         self._ends.set()
+        self._thread.join(2 * LOOK)
 
     def _run(self) -> None:
         while not self._ends.is_set():
