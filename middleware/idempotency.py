@@ -33,6 +33,7 @@ from understudy.exceptions import encode_exception
 from understudy.execution import Execution
 from understudy.options import Idempotency as Declaration
 from understudy.outcome import Disposition
+from understudy.plans.place import TAKES
 from understudy.records import Claim
 from understudy.states import State
 
@@ -65,7 +66,8 @@ class Idempotency(Middleware):
         for held in messages:
             actor = broker.actors.get(held.actor_name)
             policy = declared(actor).idempotency if actor is not None else None
-            if policy is not None and policy.on_doubt == "repeat":
+            # A key may be made of the input of a step, which is not read yet.
+            if policy is not None and policy.on_doubt == "repeat" and TAKES not in held.options:
                 with suppress(Exception):  # a key that cannot be made fails the message when it begins
                     wanted.append((claim_name(held, actor, policy), held))  # type: ignore[arg-type]  # it has a policy
         if not wanted:

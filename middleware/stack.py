@@ -9,6 +9,8 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     Executions     opens the execution                  closes it, when all have contributed       ^
     Callbacks      (what is sent when a message has ended; the broker does it, for some ends meet no hook)
     Lineage        (what the body sends learns where it comes from)                                |
+    Canvas         reads the input of a step of a
+                   workflow
     Idempotency    claims the key, or the message       completes, keeps or releases the claim,    |
                    does not come further                by the state that States has set           |
     Revocation     stops what nobody wants any more                                                |
@@ -37,6 +39,7 @@ from dramatiq.middleware import Pipelines
 from understudy.settings import Settings
 
 from .callbacks import Callbacks
+from .canvas import Canvas
 from .executions import Executions
 from .expiry import Expiry
 from .heartbeats import Heartbeats
@@ -60,6 +63,7 @@ def stack(settings: Settings) -> list[Middleware]:
         Executions(),
         Callbacks(),
         Lineage(),
+        Canvas(),
         Idempotency(),
         Revocation(termination),
         Expiry(),

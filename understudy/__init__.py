@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import client, progress
     from .actors import actor
     from .bulk import send_many
+    from .canvas import WorkflowHandle, chain, chord, group, step, workflow
     from .errors import AlreadyEnqueued, UnderstudyError
     from .handle import Handle, handle, revoke
     from .items import each
@@ -36,10 +37,14 @@ __all__ = [
     "State",
     "UnderstudyError",
     "Unique",
+    "WorkflowHandle",
     "actor",
+    "chain",
+    "chord",
     "client",
     "each",
     "fire_time",
+    "group",
     "handle",
     "install",
     "periodic",
@@ -47,6 +52,8 @@ __all__ = [
     "retry",
     "revoke",
     "send_many",
+    "step",
+    "workflow",
 ]
 
 #: Name -> its module. A name that is not here is a module.
@@ -58,14 +65,20 @@ _HOMES = {
     "State": "states",
     "UnderstudyError": "errors",
     "Unique": "options",
+    "WorkflowHandle": "canvas",
     "actor": "actors",
+    "chain": "canvas",
+    "chord": "canvas",
     "each": "items",
     "fire_time": "scheduler.firing",
+    "group": "canvas",
     "install": "runtime",
     "periodic": "scheduler.jobs",
     "retry": "retrying",
     "revoke": "handle",
     "send_many": "bulk",
+    "step": "canvas",
+    "workflow": "canvas",
 }
 
 if not TYPE_CHECKING:  # a type checker shall go on knowing which names there are

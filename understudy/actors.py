@@ -96,6 +96,15 @@ class Actor(dramatiq.Actor[P, R]):
         result: R = runner(args, kwargs)
         return result
 
+    def message(self, *args: Any, **kwargs: Any) -> Message[R]:
+        """Build a message. Arguments may be missing yet: in a workflow, or a pipeline, the result of what comes before
+        is added, so no type checker asks for them here.
+
+        Raises:
+          TypeError: arguments that the function does not take (S21).
+        """
+        return self.message_with_options(args=args, kwargs=kwargs)
+
     def message_with_options(
         self,
         *,

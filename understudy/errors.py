@@ -20,6 +20,7 @@
     |   |-- MemoryLimitExceeded       the body was stopped at its memory limit
     |   |-- MaxRetriesExceeded        the body asked for one more run than its policy allows
     |   |-- Revoked                   the message was revoked: it did not run, or was stopped
+    |   |-- ChordError                a step did not run, because a member of the group before it failed
     |   |-- DuplicateRunning          a twin with the same idempotency key runs, and the actor said "fail"
     |   |-- PoisonMessage             worker processes died while they ran it, too many times
     |   |-- TooManyFailures           too many of the items of each() failed
@@ -29,6 +30,9 @@
     |-- HookFailed                    a middleware hook raised, so the outcome does not count
     |-- MessageTooLarge               the encoded message is above the limit (raised in the sender)
     |-- AlreadyEnqueued               a message with the same unique key stands (raised in the sender)
+    |-- WorkflowError                 what is asked of a workflow does not go
+    |   |-- WorkflowExists            there is one of this name (raised in the sender)
+    |   `-- NotResumable              it has not failed, or its end cannot be taken back
     |-- UnknownActor                  no such actor is registered here
     |-- HandBack                      control flow: give the message back, burn no attempt
     |   `-- BodyDied                  the process that ran the body has died; the message runs again
@@ -184,6 +188,11 @@ class Revoked(TaskError):
     """The message was revoked: it did not run, or was stopped. Celery's ``TaskRevokedError``."""
 
 
+class ChordError(TaskError):
+    """A member of a group has failed, so what comes after the group did not run (H02). Names the member and what it
+    raised. Celery's ``ChordError``."""
+
+
 class DuplicateRunning(TaskError):
     """A message with the same idempotency key is being worked on, and the actor says ``on_running="fail"``."""
 
@@ -249,6 +258,18 @@ class AlreadyEnqueued(UnderstudyError):
             f"{self.actor_name}: message {self.message_id} stands under the same unique key, so nothing was sent; wait "
             "for it, revoke it, or send with another unique_key"
         )
+
+
+class WorkflowError(UnderstudyError):
+    """What is asked of a workflow does not go."""
+
+
+class WorkflowExists(WorkflowError):
+    """There is a workflow of this name, so nothing was accepted. Give another ``workflow_id``, or none."""
+
+
+class NotResumable(WorkflowError):
+    """The workflow cannot be taken up again as it is; the message says why, and what can be done."""
 
 
 class UnknownActor(UnderstudyError, LookupError):

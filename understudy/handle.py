@@ -13,6 +13,7 @@ from .bar import seconds_left
 from .durations import Duration, to_seconds
 from .errors import ResultTimeout
 from .execution import current
+from .plans.place import parse_id
 from .records import Record, Records
 from .revocations import Revocations
 from .runtime import installed
@@ -220,6 +221,11 @@ class Handle:
             raise outcome
         return outcome
 
+    def _channels(self) -> list[str]:
+        """Where a waiter is told: of a step that never runs only its workflow tells anything."""
+        found, keys = parse_id(self.id), self._records.storage.keys
+        return [keys.channel(self.id), *(() if found is None else (keys.channel(found[0]),))]
+
     def _wait(self, timeout: float | None) -> Record:
         storage = self._records.storage
         if not storage.can_wait:
@@ -227,7 +233,7 @@ class Handle:
                 f"message {self.id} is {self.status}, and nobody works while you wait here: call drain()"
             )
         deadline = None if timeout is None else clock.monotonic() + timeout
-        pubsub = storage.subscribe(storage.keys.channel(self.id))
+        pubsub = storage.subscribe(*self._channels())
         try:
             while True:
                 record = self.read()  # after subscribing, so that no change is missed

@@ -43,6 +43,8 @@ class Outcome:
       claim: what becomes of the idempotency claim, with its ``claim_ttl`` and ``claim_result``.
       follow_ups: messages (with their delay) that exist only if this outcome is committed.
       reason: why, for the log.
+      stops: nothing follows it in its workflow although it did not fail: it was skipped.
+      instead: the node that runs in its place in its workflow.
       poison: it becomes a dead letter because processes died at it.
       again: what comes back in place of the message itself: it under the same id, with other arguments (R07).
     """
@@ -59,6 +61,8 @@ class Outcome:
     reason: str = ""
     poison: bool = False
     again: Message[Any] | None = None
+    stops: bool = False
+    instead: int | None = None
 
     @property
     def records_anything(self) -> bool:

@@ -1,15 +1,14 @@
 """What is recorded of messages: one hash each, read by id alone, with Celery's states (S01-S09).
 
 Fields of a record: ``v`` schema version, ``state``, ``actor``, ``queue``, ``worker``, ``by`` (the delivery
-token), ``started_at`` ``done_at`` ``expires_at``
-``next_run`` (milliseconds), ``retries``, ``info`` (progress), ``rate`` (how much of it in a second), ``result``,
-``exception``, ``traceback``, ``claim`` (the idempotency key that is kept for its retry), ``parent`` and ``children``
-(ids).
+token), ``started_at`` ``done_at`` ``expires_at`` ``next_run`` (milliseconds), ``retries``, ``info`` (progress),
+``rate`` (how much of it in a second), ``result``, ``exception``, ``traceback``, ``claim`` (the idempotency key that is
+kept for its retry), ``instead`` (the id of what goes on in its place), ``parent`` and ``children`` (ids).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from . import serialization
 from .durations import to_millis
 from .errors import DecodeError
 from .holds import GROUP, Hold
+from .plans.reading import derived
 from .states import State
 from .storage.client import Storage, Value
 
@@ -30,6 +30,8 @@ class Record:
 
     state: State = State.PENDING
     fields: dict[str, bytes] = field(default_factory=dict)
+    #: Reads what a group of a workflow comes to, which no single record holds.
+    values: Callable[[], Any] | None = None
 
     def text(self, name: str) -> str | None:
         """Field ``name`` as text, or None."""
@@ -44,6 +46,8 @@ class Record:
     def value(self, name: str) -> Any:
         """Field ``name`` decoded, or None."""
         data = self.fields.get(name)
+        if data is None and name == "result" and self.values is not None:
+            return self.values()
         return None if not data else serialization.loads(data)
 
     @property
@@ -162,12 +166,15 @@ class Records:
         fields = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
         state = fields.get("state", b"PENDING").decode()
         try:
-            return Record(State(state), fields)
+            record = Record(State(state), fields)
         except ValueError:
             raise DecodeError(
                 f"message {message_id} is in the state {state!r}, which this version does not know; a newer one "
                 "wrote it: update this process"
             ) from None
+        # A step that never ran has no record: its workflow says what has become of it.
+        ending = None if record.state.terminal else derived(self.storage, message_id, fields)
+        return record if ending is None else Record(ending.state, {**fields, **ending.fields}, ending.values)
 
     def forget(self, message_id: str) -> bool:
         """Remove what is recorded of a message (S10)."""

@@ -11,6 +11,7 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
         "Executions",
         "Callbacks",
         "Lineage",
+        "Canvas",
         "Idempotency",
         "Revocation",
         "Expiry",

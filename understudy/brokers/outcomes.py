@@ -15,10 +15,11 @@ from understudy.errors import DecodeError
 from understudy.exceptions import encode_exception
 from understudy.holds import Hold
 from understudy.outcome import Disposition, Outcome
+from understudy.plans.place import WORKFLOW, Place
 from understudy.states import State
 from understudy.uniqueness import OPTION, lock_name
 
-from . import followers, staging
+from . import followers, staging, workflows
 from .committer import UNCLAIMED
 from .held import HeldMessage
 from .names import QueueKeys
@@ -104,12 +105,15 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     count = 0
     finished = outcome.state is not None and outcome.state.terminal
     ttl = _ttl(broker, held)
+    place = Place.of(held.message_id, held.options) if WORKFLOW in held.options else None
     if held.started:
         operations.begun(keys.started(held.started), held.hold.entry)
         count += 1
     if outcome.state is not None or outcome.fields:
+        # What others need while their workflow goes on does not expire before that has ended.
+        kept = ttl if place is None else workflows.UNFINISHED
         operations.state(
-            keys.state(held.message_id), outcome, channel=keys.channel(held.message_id), ttl=ttl if finished else 0
+            keys.state(held.message_id), outcome, channel=keys.channel(held.message_id), ttl=kept if finished else 0
         )
         count += 1
     if outcome.marks or (finished and execution is not None and execution.uses_items):
@@ -130,6 +134,9 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     if held.staged:
         staging.publish(broker, held, operations)
         count += 1
+    if place is not None and outcome.disposition not in _BACK and held.misfits < 2:
+        workflows.step(broker, operations, place, _end(outcome), message_id=held.message_id, instead=outcome.instead)
+        count += 1
     # Before what follows, which may be the next one of its kind. A lock that fails an outcome is somebody else's.
     if not held.misfits:
         count += _free(broker, operations, held._message, ended=outcome.disposition not in _BACK)
@@ -149,6 +156,15 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     return count
 
 
+def _end(outcome: Outcome) -> str:
+    """What a workflow is told of a message that comes back no more."""
+    if outcome.stops:
+        return workflows.SKIPPED
+    if outcome.state is not None and outcome.state.terminal:
+        return outcome.state.value
+    return State.SUCCESS if outcome.disposition is Disposition.DONE else State.FAILURE
+
+
 def write_unreadable(
     broker: Transport, operations: Operations, queue: QueueKeys, hold: Hold, data: bytes, error: Exception
 ) -> int:
@@ -163,12 +179,12 @@ def write_unreadable(
     if message_id is None:
         return 1
     failure = DecodeError(f"the message cannot be read by this worker: {error}")
-    _failure(broker, operations, message_id, queue, failure, actor="")
+    count = 1 + _failure(broker, operations, message_id, queue, failure, actor="", options=options)
     lock = lock_name(actor_name, options)
     if lock is None:
-        return 2
+        return count
     operations.free(broker.storage.keys.unique(lock), message_id, ended=True)
-    return 3
+    return count + 1
 
 
 def write_dead(
@@ -190,8 +206,10 @@ def write_dead(
     )
     if message is None:
         return 1
-    _failure(broker, operations, message.message_id, queue, error, actor=message.actor_name)
-    count = 2 + _free(broker, operations, message, ended=True)
+    count = 1 + _failure(
+        broker, operations, message.message_id, queue, error, actor=message.actor_name, options=message.options
+    )
+    count += _free(broker, operations, message, ended=True)
     for follower in followers.of_failure(broker, message, error):
         count += 1 + (broker.stand(operations, follower, None) > 0)
         broker.put(operations, follower, follower.encode(), None)
@@ -207,12 +225,21 @@ def _free(broker: Transport, operations: Operations, message: Message[Any], *, e
 
 
 def _failure(
-    broker: Transport, operations: Operations, message_id: str, queue: QueueKeys, error: Exception, *, actor: str
-) -> None:
+    broker: Transport,
+    operations: Operations,
+    message_id: str,
+    queue: QueueKeys,
+    error: Exception,
+    *,
+    actor: str,
+    options: dict[str, Any],
+) -> int:
     keys = broker.storage.keys
     outcome = Outcome(state=State.FAILURE)
     outcome.fields.update(actor=actor, queue=queue.queue, exception=encode_exception(error))
-    operations.state(keys.state(message_id), outcome, channel=keys.channel(message_id), ttl=broker.settings.result_ttl)
+    kept = workflows.UNFINISHED if WORKFLOW in options else broker.settings.result_ttl
+    operations.state(keys.state(message_id), outcome, channel=keys.channel(message_id), ttl=kept)
+    return 1 + workflows.ended(broker, operations, message_id, options, State.FAILURE)
 
 
 def _ttl(broker: Transport, held: HeldMessage) -> float:

@@ -22,6 +22,7 @@ from .reaper import Reaper
 from .sharing import give_up_stuck, share
 from .staging import pump
 from .transport import Transport
+from .workflows import fan
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ class Upkeep:
         """Promote what is due in every queue; seconds until the next is due, at most ``LONGEST_SLEEP`` ms."""
         broker, wait = self.broker, float(LONGEST_SLEEP)
         pump(broker)
+        fan(broker)
         for name in sorted(broker.queues):
             keys = broker.keys_of(name)
             while True:

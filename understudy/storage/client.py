@@ -157,8 +157,8 @@ class Storage:
         at = 2 if command[0] == "XGROUP" else 1
         return self.run("insist", [str(command[at])], [*command[:at], "", *command[at + 1 :]])
 
-    def subscribe(self, channel: str, *, confirmed: bool = False) -> PubSub:
-        """A subscription to ``channel``; close it after use. When the connection is lost it is made anew.
+    def subscribe(self, *channels: str, *, confirmed: bool = False) -> PubSub:
+        """A subscription to ``channels``; close it after use. When the connection is lost it is made anew.
 
         Args:
           confirmed: a message says so whenever that has been done: what was told in between is not known.
@@ -169,7 +169,7 @@ class Storage:
         pubsub: PubSub = self.client.pubsub(ignore_subscribe_messages=not confirmed)  # type: ignore[no-untyped-call]
         try:
             with self.exchange("subscribe"):
-                pubsub.subscribe(channel)
+                pubsub.subscribe(*channels)
         except ServerUnavailable:
             pubsub.close()
             raise

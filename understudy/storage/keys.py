@@ -145,6 +145,28 @@ class Keys:
         """Channel: told when the leader resigns, and when somebody wants something of a job."""
         return f"{self.namespace}:scheduling"
 
+    def workflow(self, id: str) -> str:
+        """Hash: a workflow, as it was composed, and what has come of it."""
+        return f"{self.namespace}:workflow:{id}"
+
+    def composed(self, id: str) -> str:
+        """Hash: a workflow that has not begun yet."""
+        return f"{self.namespace}:composed:{id}"
+
+    def ended_nodes(self, id: str) -> str:
+        """Bitmap: the nodes of a workflow that have ended."""
+        return f"{self.namespace}:workflow:{id}:ended"
+
+    @property
+    def fanouts(self) -> str:
+        """Set: the groups that have begun and whose members are not all in their queues yet: workflow and node."""
+        return f"{self.namespace}:fanouts"
+
+    @property
+    def ended_workflows(self) -> str:
+        """Sorted set: the workflows that have ended, by when they are forgotten."""
+        return f"{self.namespace}:workflows:ended"
+
     def pattern(self) -> str:
         """Matches every key of the namespace, for SCAN."""
         return f"{self.namespace}:*"

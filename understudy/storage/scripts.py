@@ -9,11 +9,13 @@ from importlib import resources
 NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "started", "item", "progress", "stage", "settle", "pump"),
     *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist"),
-    *("revoke", "revoked"),
+    *("revoke", "revoked", "compose", "launch", "fan"),
     *("lead", "resign", "register", "tick", "order", "time"),
 )
 #: Those that apply operations, and have them put before.
-APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick"})
+APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick", "launch", "fan"})
+#: Those of them that may let a workflow go on.
+ADVANCING = frozenset({"settle", "launch", "fan"})
 #: Those that need nothing before. The functions there are made anew at every run, which is felt in a short script.
 ALONE = frozenset({"send", "size"})
 
@@ -23,5 +25,6 @@ def source(name: str) -> str:
     """The text of script ``name`` with what it stands on before it."""
     folder = resources.files(__package__) / "lua"
     parts = [] if name in ALONE else ["_prelude", "_ops"] if name in APPLYING else ["_prelude"]
+    parts += ["_workflow"] if name in ADVANCING else []
     parts += ["_plain", name] if name == "settle" else [name]
     return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts)

@@ -36,6 +36,11 @@ ALL = [
     KEYS.requests,
     KEYS.audit,
     KEYS.scheduling,
+    KEYS.workflow("a"),
+    KEYS.composed("a"),
+    KEYS.ended_nodes("a"),
+    KEYS.fanouts,
+    KEYS.ended_workflows,
     *QueueKeys("shop", "a").all,
 ]
 

@@ -68,4 +68,5 @@ def test_what_a_script_stands_on_comes_before_it(name: str) -> None:
     text = scripts.source(name)
     assert text.startswith(f"-- {name}" if name in scripts.ALONE else "-- _prelude")
     assert text.endswith(LUA[f"{name}.lua"])
+    assert ("LENGTH.step" in text) == (name in scripts.ADVANCING)
     assert ("local APPLY" in text) == (name in scripts.APPLYING) == ("parse(ARGV" in code(f"{name}.lua"))

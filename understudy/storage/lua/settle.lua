@@ -56,6 +56,7 @@ local function judge(outcome)
     if op.name == 'state' or op.name == 'claim' then look(op) end
     if op.over and not expired(op.found.expires_at, at) then return 'f' end
     if op.name == 'claim' and not op.gone and op.found.token ~= op[2] then return 'u' end
+    if op.name == 'step' and has_ended(op, op[6]) then return 'f' end
   end
   return 'c'
 end

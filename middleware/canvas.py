@@ -1,0 +1,55 @@
+"""Gives a step of a workflow its input, and lets an actor go on as a workflow (C01, C15).
+
+A message of a workflow says where its input is, and does not carry it: what 100,000 members of a group came to is read
+here in pages. It is not part of the message afterwards either: a retry reads it again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dramatiq import Broker, Middleware
+
+from understudy.brokers.settlement import HeldMessage, SettlingBroker
+from understudy.errors import GuardUnavailable, ServerUnavailable, WorkflowError
+from understudy.plans.place import TAKES, WORKFLOW, workflow_of
+from understudy.plans.reading import Flow
+
+from .executions import of
+
+
+class Canvas(Middleware):
+    """Above ``Idempotency``, whose key may be made of the input."""
+
+    @property
+    def actor_options(self) -> set[str]:
+        return {WORKFLOW, TAKES, "immutable", "into"}
+
+    def before_process_message(self, broker: Broker, message: Any) -> None:
+        held, settling = of(broker, message)
+        takes = held.options.get(TAKES)
+        if takes is None:
+            return
+        try:
+            value = _input(settling, held, int(takes["from"]))
+        except ServerUnavailable as error:
+            raise GuardUnavailable(f"the input of the step could not be read, so it did not run: {error}") from error
+        into = takes.get("into")
+        if into is None:
+            held.args = (value, *held._message.args)
+        else:
+            held.kwargs = {**held._message.kwargs, into: value}
+        if held.execution is not None:
+            held.execution.args, held.execution.kwargs = held.args, held.kwargs
+
+
+def _input(broker: SettlingBroker, held: HeldMessage, node: int) -> Any:
+    workflow = workflow_of(held.message_id)
+    flow = Flow(broker.storage, workflow)
+    ending = flow.ending(node)
+    if not ending.state.terminal:
+        raise WorkflowError(
+            f"the result of {workflow}.{node} is not there (any more), and step {held.message_id} needs it; resume the "
+            "workflow from that step"
+        )
+    return ending.outcome()
