@@ -39,6 +39,7 @@ class WorkflowHandle(Handle):
         self.flow = Flow(records.storage, workflow_id)
         self._node = node
         self._records = records
+        self._ignored = False
         self._terminal: Record | None = None
 
     def __repr__(self) -> str:
@@ -118,7 +119,9 @@ class WorkflowHandle(Handle):
             return self.ready() and not self.failed()
         return super().successful()
 
-    def get(self, timeout: Duration | None = None, *, propagate: bool = True) -> Any:
+    def get(
+        self, timeout: Duration | None = None, *, propagate: bool = True, disable_sync_subtasks: bool = True
+    ) -> Any:
         """Wait for the end and return the result; of a group the list of its members' results, in declared order.
 
         With ``propagate`` the exception of the step that failed first is raised as soon as it is known that the
@@ -128,7 +131,7 @@ class WorkflowHandle(Handle):
         Raises:
           ResultTimeout, RuntimeError, ServerUnavailable: as ``Handle.get``.
         """
-        if current() is not None:
+        if disable_sync_subtasks and current() is not None:
             raise RuntimeError(
                 "get() inside an actor blocks its worker and may block it for ever; return the workflow instead, and "
                 "it is continued by it"

@@ -163,7 +163,7 @@ def test_a_kill_at_any_exchange_of_a_step_starts_the_next_one_once(
         ran.append("second")
         return x + 1
 
-    steps = first.message(1) | second.message()  # type: ignore[call-arg]
+    steps = first.message(1) | second.message()
     steps.run()  # type: ignore[no-untyped-call]
     faults.kill_at(exchange, when=when)
     until_done(drain, freezer)

@@ -110,7 +110,7 @@ def test_workers_drain_a_full_server(broker: RedisBroker, full: Full, drain: Cal
         raise KeyError
 
     sent = [again.send(1), items.send(1), step.send_with_options(args=(0,), delay=1_000)]
-    chain = step.message(-1) | step.message()  # type: ignore[call-arg]
+    chain = step.message(-1) | step.message()
     chain.run()  # type: ignore[no-untyped-call]
     fails.send()
     full()

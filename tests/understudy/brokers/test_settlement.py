@@ -189,7 +189,7 @@ def test_what_cannot_be_sent_is_found_out_before_the_commit(broker: RedisBroker,
     def second(x: str) -> None: ...
 
     broker.settings = broker.settings.model_copy(update={"max_message_size": 1_000})
-    steps = first.message() | second.message()  # type: ignore[call-arg]
+    steps = first.message() | second.message()
     steps.run()  # type: ignore[no-untyped-call]
     drain()
     assert handle(steps.messages[0]).status == "FAILURE"
@@ -261,7 +261,7 @@ def test_a_pipeline_of_dramatiq_works(broker: RedisBroker, drain: Drain, idempot
         return x * 2
 
     for _ in range(2):  # the second time add is a duplicate, and its stored result goes on
-        steps = dramatiq.pipeline([add.message(1), double.message()])  # type: ignore[call-arg]
+        steps = dramatiq.pipeline([add.message(1), double.message()])
         steps.run()  # type: ignore[no-untyped-call]
         drain()
         assert handle(steps.messages[0]).get() == 2
@@ -284,7 +284,7 @@ def test_the_next_step_is_not_sent_while_a_step_is_retried(
     def second(x: int) -> int:
         return x
 
-    steps = first.message() | second.message()  # type: ignore[call-arg]
+    steps = first.message() | second.message()
     steps.run()  # type: ignore[no-untyped-call]
     drain()
     enqueued.assert_nothing(second)
@@ -350,7 +350,7 @@ def test_hooks_that_watch_enqueues_see_a_follow_up_before_and_after(
         (held,) = broker.holds.values()
         traces.append(held.options.get("trace"))
 
-    steps = first.message() | second.message()  # type: ignore[call-arg]
+    steps = first.message() | second.message()
     steps.run()  # type: ignore[no-untyped-call]
     drain()
     assert seen == ["first", "second"]
