@@ -157,7 +157,7 @@ class Storage:
         at = 2 if command[0] == "XGROUP" else 1
         return self.run("insist", [str(command[at])], [*command[:at], "", *command[at + 1 :]])
 
-    def subscribe(self, *channels: str, *, confirmed: bool = False) -> PubSub:
+    def subscribe(self, *channels: str, confirmed: bool = False) -> PubSub:
         """A subscription to ``channels``; close it after use. When the connection is lost it is made anew.
 
         Args:

@@ -40,7 +40,7 @@ class RemoteStorage(Storage):
     def call(self, *command: Value, name: str | None = None, insist: bool = False) -> Any:
         return self._ask("call", command, name, insist)
 
-    def subscribe(self, *channels: str, *, confirmed: bool = False) -> PubSub:
+    def subscribe(self, *channels: str, confirmed: bool = False) -> PubSub:
         return _Silence()
 
     def address(self) -> NoReturn:
