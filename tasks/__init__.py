@@ -25,7 +25,8 @@ broker = install(settings, middleware=stack(settings))
 from tasks import (  # noqa: E402 - actors stand on the broker that was installed above
     email_tasks,
     export_tasks,
+    import_tasks,
     notification_tasks,
 )
 
-__all__ = ["broker", "email_tasks", "export_tasks", "notification_tasks", "settings"]
+__all__ = ["broker", "email_tasks", "export_tasks", "import_tasks", "notification_tasks", "settings"]

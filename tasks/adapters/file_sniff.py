@@ -19,6 +19,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 DELIMITERS = (",", ";", "\t", "|")
+#: Letters outside of ASCII that are too few to tell an encoding by, and the bytes that cp1252 has no letter for.
+FEW = 12
+_NOT_CP1252 = frozenset({0x81, 0x8D, 0x8F, 0x90, 0x9D})
 _HEAD, _PROBE, _PROBES = 1 << 20, 1 << 16, 8
 
 
@@ -38,7 +41,8 @@ def encoding_of(stream: BinaryIO, size: int | None = None) -> str:
     if marked is not None:
         return marked
     samples = _samples(stream, size)
-    if all(_is_utf8(sample, first=index == 0) for index, sample in enumerate(samples)):
+    whole = len(samples[0]) < _HEAD
+    if all(_is_utf8(sample, first=index == 0, whole=whole) for index, sample in enumerate(samples)):
         return "utf-8"
     return _guess(samples)
 
@@ -54,12 +58,12 @@ def _samples(stream: BinaryIO, size: int | None) -> list[bytes]:
     return samples
 
 
-def _is_utf8(sample: bytes, *, first: bool) -> bool:
-    # A sample may begin and end in the middle of a character.
+def _is_utf8(sample: bytes, *, first: bool, whole: bool) -> bool:
+    # A sample may begin and end in the middle of a character; a file may not.
     if not first:
         sample = sample.lstrip(bytes(range(0x80, 0xC0)))
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
+        codecs.getincrementaldecoder("utf-8")().decode(sample, whole)
     except UnicodeDecodeError:
         return False
     return True
@@ -70,7 +74,10 @@ def _guess(samples: list[bytes]) -> str:
 
     # Only what is not ASCII tells encodings apart, so lines of that kind are looked at.
     telling = [line for sample in samples for line in sample.split(b"\n") if not line.isascii()][:500]
-    best = from_bytes(b"\n".join(telling)).best()
+    joined = b"\n".join(telling)
+    if sum(byte > 127 for byte in joined) < FEW and all(byte not in _NOT_CP1252 for byte in joined):
+        return "cp1252"  # a letter or two read well in a dozen encodings
+    best = from_bytes(joined).best()
     if best is None:
         return "cp1252"
     # Several often read the same; the most common of them is named.

@@ -39,6 +39,11 @@ def test_other_alphabets_are_told_from_latin_ones() -> None:
     assert data.decode(encoding_of(io.BytesIO(data))) == japanese
 
 
+@pytest.mark.parametrize("text", ["id;name\n1;Äpfel\n2;zwei\n", "café", "Zoë;Núñez\n"])
+def test_of_a_letter_or_two_the_most_common_encoding_is_thought_first(text: str) -> None:
+    assert encoding_of(io.BytesIO(text.encode("cp1252"))) == "cp1252"
+
+
 def test_a_letter_far_behind_the_beginning_is_found() -> None:
     data = b"plain,ascii\n" * 200_000 + "Köln,schön\n".encode("cp1252") * 10_000
     assert encoding_of(io.BytesIO(data)) == "utf-8"  # only the beginning is looked at

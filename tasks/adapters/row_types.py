@@ -1,0 +1,90 @@
+"""Rows of a file as rows of a table: every value becomes what its column holds, or it is said why it cannot. ::
+
+types = RowTypes({"id": "integer", "name": "text"}, required=["id"])
+values, problems = types.read({"id": " 7", "name": ""})     # {"id": 7, "name": None}, []
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
+
+from .file_writers import is_formula
+from .kinds import Kind
+
+#: What a database keeps of a whole number.
+_LARGEST = 2**63
+#: Characters of a reason that are kept.
+_LONGEST = 200
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL, which no database stores")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character") from None
+    return text
+
+
+def _harmless(text: str) -> str:
+    if is_formula(text):
+        raise ValueError("begins like a formula, which a spreadsheet would run")
+    return text
+
+
+_TYPES: dict[Kind, Any] = {
+    "integer": Annotated[int, Field(ge=-_LARGEST, lt=_LARGEST)],
+    "number": Annotated[float, Field(allow_inf_nan=False)],
+    "text": Annotated[str, AfterValidator(_storable)],
+    "boolean": bool,
+    "date": date,
+    "datetime": datetime,
+}
+
+
+class RowTypes:
+    """What the columns of a row hold.
+
+    Args:
+      columns: by name, in order.
+      required: those that must not be empty. An empty text counts as empty, whatever the column holds.
+      formulas: let texts be that a spreadsheet would take for formulas.
+    """
+
+    def __init__(self, columns: Mapping[str, Kind], *, required: Collection[str] = (), formulas: bool = False) -> None:
+        self._names = list(columns)
+        self._required = frozenset(required)
+        fields: dict[str, Any] = {}
+        # By number: a column may be called what pydantic keeps for itself.
+        for number, kind in enumerate(columns.values()):
+            annotation = _TYPES[kind]
+            if kind == "text" and not formulas:
+                annotation = Annotated[annotation, AfterValidator(_harmless)]
+            fields[f"f{number}"] = (annotation | None, None)
+        config = ConfigDict(coerce_numbers_to_str=True, extra="ignore")
+        self._model: Any = create_model("Row", __config__=config, **fields)
+
+    def read(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The row, and what is wrong with it (``column: why``); of a row with problems nothing is to be used."""
+        given, problems = {}, []
+        for number, name in enumerate(self._names):
+            value = values.get(name)
+            if value is None or (isinstance(value, str) and not value.strip()):
+                if name in self._required:
+                    problems.append(f"{name}: must not be empty")
+            else:
+                given[f"f{number}"] = value
+        try:
+            row = self._model.model_validate(given)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False, include_context=False):
+                name = self._names[int(str(detail["loc"][0])[1:])]
+                text = detail["msg"].removeprefix("Value error, ")
+                problems.append(f"{name}: {text[0].lower()}{text[1:]}"[:_LONGEST])
+            return {}, problems
+        return {name: getattr(row, f"f{number}") for number, name in enumerate(self._names)}, problems
