@@ -6,6 +6,7 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
 
     before the body                                     after the body
     Lifecycle      (no per-message hooks)
+    Metrics        (none either: outcomes are counted where they are committed)
     Executions     opens the execution                  closes it, when all have contributed       ^
     Callbacks      (what is sent when a message has ended; the broker does it, for some ends meet no hook)
     Lineage        (what the body sends learns where it comes from)                                |
@@ -33,9 +34,12 @@ Termination is last of all: nothing but a body is ended.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dramatiq import Middleware
 from dramatiq.middleware import Pipelines
 
+from understudy.brokers.tally import BUCKETS
 from understudy.settings import Settings
 
 from .callbacks import Callbacks
@@ -46,6 +50,7 @@ from .heartbeats import Heartbeats
 from .idempotency import Idempotency
 from .lifecycle import Lifecycle
 from .lineage import Lineage
+from .metrics import Metrics
 from .progress import Progress
 from .results import recorded_results
 from .retries import Retries
@@ -55,11 +60,16 @@ from .termination import Termination
 from .time_limits import TimeLimits
 
 
-def stack(settings: Settings) -> list[Middleware]:
-    """The middleware of a worker, in order."""
+def stack(settings: Settings, *, buckets: Sequence[float] = BUCKETS) -> list[Middleware]:
+    """The middleware of a worker, in order.
+
+    Args:
+      buckets: by which durations are counted; see ``Metrics``.
+    """
     termination = Termination()
     return [
         Lifecycle(),
+        Metrics(settings, buckets),
         Executions(),
         Callbacks(),
         Lineage(),

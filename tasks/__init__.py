@@ -16,11 +16,12 @@ from tasks.adapters.database_settings import DatabaseSettings
 from tasks.adapters.file_settings import FileSettings
 from tasks.adapters.mail import MailSettings
 from tasks.adapters.web import WebhookSettings
+from tasks.utils.monitoring import BODY_SECONDS
 from understudy.runtime import install
 from understudy.settings import Settings, load
 
 settings, *_ = load(Settings, MailSettings, WebhookSettings, ChannelSettings, FileSettings, DatabaseSettings)
-broker = install(settings, middleware=stack(settings))
+broker = install(settings, middleware=stack(settings, buckets=BODY_SECONDS))
 
 from tasks import (  # noqa: E402 - actors stand on the broker that was installed above
     email_tasks,

@@ -142,9 +142,9 @@ class Inspection:
         """Every announced actor with its queue."""
         return dict(sorted(Records(self._storage).announced_actors().items()))
 
-    def queues(self, announced: set[str]) -> list[Queue]:
-        """The ``announced`` queues, those that were ever consumed, and those found that hold messages."""
-        names = sorted(announced | consumed(self._storage) | self._found())
+    def queues(self, announced: set[str], *, search: bool = True) -> list[Queue]:
+        """The ``announced`` queues, those that were ever consumed, and, with ``search``, those found among the keys."""
+        names = sorted(announced | consumed(self._storage) | (self._found() if search else set()))
         if not names:
             return []
         everything = [QueueKeys(self._storage.keys.namespace, name) for name in names]

@@ -218,6 +218,18 @@ class Settings(EnvSettings):
             "where limits are best effort (thread) or are only measured (simulated: for tests)."
         ),
     ] = "process"
+    metrics_port: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=65535,
+            description="A worker answers GET /metrics for Prometheus on this port, one of its processes at a time. "
+            "Not set: none does.",
+        ),
+    ] = None
+    metrics_host: Annotated[
+        str, Field(min_length=1, description="The address at which it does: 0.0.0.0 for all of this machine's.")
+    ] = "127.0.0.1"
     child_max_messages: Annotated[
         int | None,
         Field(

@@ -69,6 +69,7 @@ def test_an_empty_house_keeps_every_contract(house: Path) -> None:
         ("tasks/email_tasks.py", "import smtplib", "Only tasks.adapters imports smtplib"),
         ("tasks/email_tasks.py", "import sqlalchemy", "Only tasks.adapters imports what reads files and tables"),
         ("workflows/flow.py", "def later():\n    from fsspec import open", "Only tasks.adapters imports what reads"),
+        ("middleware/metrics.py", "import prometheus_client", "Only understudy.metrics.exposition imports"),
         ("middleware/progress.py", "import redis", "Only understudy.storage and understudy.brokers"),
         ("understudy/embedded.py", "from redis.client import Redis", "Only understudy.storage and"),
     ],

@@ -8,6 +8,7 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
     names = [type(part).__name__ for part in module.stack(broker.settings)]
     assert names == [
         "Lifecycle",
+        "Metrics",
         "Executions",
         "Callbacks",
         "Lineage",

@@ -43,6 +43,8 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         "default_soft_time_limit": None,
         "isolation": "process",
         "child_max_messages": None,
+        "metrics_port": None,
+        "metrics_host": "127.0.0.1",
     }
 
 
@@ -75,6 +77,8 @@ def test_every_setting_is_read_from_its_name() -> None:
             "UNDERSTUDY_DEFAULT_SOFT_TIME_LIMIT": "1m",
             "UNDERSTUDY_ISOLATION": "Thread",
             "UNDERSTUDY_CHILD_MAX_MESSAGES": "50",
+            "UNDERSTUDY_METRICS_PORT": "9191",
+            "UNDERSTUDY_METRICS_HOST": "0.0.0.0",
         },
     )
     assert settings.model_dump() == {
@@ -103,6 +107,8 @@ def test_every_setting_is_read_from_its_name() -> None:
         "default_soft_time_limit": 60.0,
         "isolation": "thread",
         "child_max_messages": 50,
+        "metrics_port": 9191,
+        "metrics_host": "0.0.0.0",
     }
 
 

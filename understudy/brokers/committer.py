@@ -21,6 +21,7 @@ from understudy.storage.client import Storage, Value
 from understudy.uniqueness import refusals
 
 from .operations import Operations
+from .tally import Counted, arguments
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ UNCLAIMED, MISFIT = "u", "e"
 @dataclass(slots=True)
 class Settlement:
     """An outcome in line. ``write`` puts its operations into a batch and returns how many; ``done`` is told the
-    verdict, and before it ``refused`` what was left out of the batch as duplicates (see ``uniqueness.refusals``)."""
+    verdict, and before it ``refused`` what was left out of the batch as duplicates (see ``uniqueness.refusals``).
+    ``counted`` is what is counted if it is committed."""
 
     stream: str
     entry: str
@@ -48,6 +50,7 @@ class Settlement:
     write: Callable[[Operations], int]
     done: Callable[[str], None]
     refused: Callable[[dict[int, str]], None] | None = None
+    counted: Counted | None = None
 
 
 class Committer:
@@ -145,6 +148,9 @@ class Committer:
             args += (operations.number(settlement.stream), settlement.entry, 0)
             count_at = len(args) - 1
             args[count_at] = settlement.write(operations)
+        tally = [settlement.counted for settlement in batch]
+        if any(tally):
+            args += arguments(operations.number(self._storage.keys.counters), tally)
         head: list[Value] = [self._number, GROUP, len(batch)]
         reply = self._ask(operations.keys, [*head, *args], {settlement.stream for settlement in batch})
         if reply is None:

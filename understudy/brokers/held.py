@@ -37,6 +37,8 @@ class HeldMessage(MessageProxy):
         self.started = ""
         #: Set when the body has ended.
         self.ended = False
+        #: For how many seconds it ran; None if it has not.
+        self.took: float | None = None
         #: Whether the body runs alone in its process (see ``poison.py``).
         self.alone = False
         #: The gate that the body has passed and not left.

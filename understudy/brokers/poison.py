@@ -17,6 +17,7 @@ from understudy.holds import Hold
 from . import outcomes
 from .committer import Settlement
 from .names import QueueKeys
+from .tally import UNKNOWN, counted
 from .transport import Transport
 
 logger = logging.getLogger(__name__)
@@ -47,5 +48,11 @@ def bury(
             size=len(payload),
             write=lambda operations: outcomes.write_dead(broker, operations, queue, hold, payload, message, error),
             done=lambda verdict: None,
+            counted=counted(_known(broker, message), queue.queue, "failure", None),
         )
     )
+
+
+def _known(broker: Transport, message: Message[object] | None) -> str:
+    name = UNKNOWN if message is None else message.actor_name
+    return name if name in broker.actors else UNKNOWN

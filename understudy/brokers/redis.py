@@ -33,7 +33,7 @@ from understudy.outcome import Disposition
 from understudy.settings import Settings
 from understudy.storage.client import Storage, Value
 
-from . import delays, outcomes, staging
+from . import delays, outcomes, staging, tally
 from .committer import COMMITTED, MISFIT, UNCLAIMED, Committer, Settlement
 from .consumer import StreamConsumer
 from .gate import Gate
@@ -307,6 +307,7 @@ class RedisBroker(QueueingBroker):
                 write=lambda operations: outcomes.write(self, held, operations),
                 done=lambda verdict: self._settled(held, verdict),
                 refused=lambda refused: held.refused.update(refused),
+                counted=tally.of_outcome(held, self.actors, self.buckets),
             ),
             # What goes back goes at once: the process may be about to end.
             at_once=held.alone or held.outcome.disposition is Disposition.HAND_BACK,
@@ -367,6 +368,7 @@ class RedisBroker(QueueingBroker):
                 size=len(data),
                 write=lambda operations: outcomes.write_unreadable(self, operations, queue, hold, data, error),
                 done=lambda verdict: None,
+                counted=tally.counted(tally.UNKNOWN, queue.queue, "failure", None),
             )
         )
 

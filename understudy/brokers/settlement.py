@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dramatiq
@@ -29,6 +29,7 @@ from understudy.uniqueness import mark
 
 from .gate import SUSPECT_AFTER, Gate
 from .held import HeldMessage, plain
+from .tally import BUCKETS
 
 __all__ = ["HeldMessage", "SettlingBroker"]
 
@@ -46,6 +47,7 @@ class SettlingBroker(Broker):
     Attributes:
       stopping: set when this process has been told to stop; bodies hand themselves back at the next item.
       calls_back: whether ``on_success`` and ``on_failure`` follow from outcomes: a middleware of the stack says so.
+      buckets: the upper ends, in seconds, by which durations are counted.
       refused: how many outcomes were refused because another worker held the message.
       pause: how an outage is waited out, ``time.sleep`` but for tests.
     """
@@ -68,6 +70,7 @@ class SettlingBroker(Broker):
         self._hooks: dict[str, list[_Hook]] = {}
         self._hooks_after: dict[str, list[_Hook]] = {}
         self.calls_back = False
+        self.buckets: Sequence[float] = BUCKETS
 
     def forget_bodies(self) -> None:
         """No body runs in this process: it is a new one."""
@@ -182,6 +185,8 @@ class SettlingBroker(Broker):
 
     def _after_the_body(self, signal: str, held: HeldMessage, kwargs: dict[str, Any]) -> None:
         held.ended = True
+        if held.execution is not None and held.execution.began_at:
+            held.took = clock.monotonic() - held.execution.began_at
         self._collecting.running = None
         if held.withdrawn:
             return  # it is somebody else's; nothing that a hook could add has an effect

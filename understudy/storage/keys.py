@@ -35,6 +35,11 @@ class Keys:
         return f"{self.namespace}:leases"
 
     @property
+    def counters(self) -> str:
+        """Hash: what executions have come to since the beginning (see ``brokers/tally.py``). It never expires."""
+        return f"{self.namespace}:counters"
+
+    @property
     def wake(self) -> str:
         """Channel: told when a message is delayed that is due before all others of its queue."""
         return f"{self.namespace}:wake"

@@ -3,7 +3,9 @@
 -- entry of it, so a zombie finds nothing. All that follows is applied in the same step: acknowledgement, state,
 -- result, marks, claim, retry, follow-up messages, dead letter.
 -- KEYS: 1 clock, 2 the last batch of this worker, then those that the operations mean
--- ARGV: 1 batch number, 2 group, 3 number of outcomes, then for each: stream, entry, number of operations, operations
+-- ARGV: 1 batch number, 2 group, 3 number of outcomes, then for each: stream, entry, number of operations, operations; then,
+--       unless nothing is counted: counters, how many rows, rows (field, field for the time, how many, microseconds), and
+--       "row:microseconds" for each outcome, in one argument: the row that has it in it (0: none)
 -- Reply: a letter for each outcome, then what `unique` refused (`refusals`): "c" committed; "l" lost (not held any more); "f" finished (the message has its
 --        terminal outcome: acknowledged); "u" unclaimed (its claim is another's); "e" error (a key that it means
 --        holds something else, or a command failed). Nothing is written but for "c"; after "u" and "e" the message is
@@ -95,6 +97,27 @@ for i, outcome in ipairs(outcomes) do
     refused = refused .. left_out
   end
 end
+
+-- add_up(at): counts what was committed. As a rule that is all of the batch, and the sums are right as they came.
+local function add_up(at)
+  local counters, rows, behind = tonumber(ARGV[at]), {}, at + 2 + 4 * tonumber(ARGV[at + 1])
+  for first = at + 2, behind - 1, 4 do
+    rows[#rows + 1] = { ARGV[first], tonumber(ARGV[first + 2]), ARGV[first + 1], tonumber(ARGV[first + 3]) }
+  end
+  if string.find(table.concat(verdicts), '[^c]') then
+    local i = 0
+    for number, micros in string.gmatch(ARGV[behind], '(%d+):(%d+)') do
+      i = i + 1
+      local row = rows[tonumber(number)]
+      if row and verdicts[i] ~= 'c' then row[2], row[4] = row[2] - 1, row[4] - tonumber(micros) end
+    end
+  end
+  for _, row in ipairs(rows) do
+    if row[2] > 0 then redis.pcall('HINCRBY', KEYS[counters], row[1], row[2]) end
+    if row[4] > 0 then redis.pcall('HINCRBY', KEYS[counters], row[3], string.format('%.0f', row[4])) end
+  end
+end
+if ARGV[position] then add_up(position) end
 local reply = table.concat(verdicts) .. refused
 redis.call('HSET', KEYS[2], 'number', ARGV[1], 'reply', reply)
 redis.call('PEXPIRE', KEYS[2], 3600000)
