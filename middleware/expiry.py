@@ -6,8 +6,10 @@ and retries. A message that is found too late, when a worker would have run it, 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+import dramatiq
 from dramatiq import Broker, Message, Middleware
 from dramatiq.middleware import SkipMessage
 
@@ -24,6 +26,9 @@ class Expiry(Middleware):
     @property
     def actor_options(self) -> set[str]:
         return {"expires", "expires_at"}
+
+    def concerns(self, actor: dramatiq.Actor[..., Any]) -> bool | Collection[str]:
+        return actor.options.get("expires") is not None or self.actor_options
 
     def before_enqueue(self, broker: Broker, message: Message[Any], delay: int | None) -> None:
         actor = broker.actors.get(message.actor_name)

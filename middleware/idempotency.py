@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
+import dramatiq
 from dramatiq import Broker, Middleware
 from dramatiq.middleware import Pipelines, SkipMessage
 
@@ -53,6 +54,9 @@ class Idempotency(Middleware):
     @property
     def actor_options(self) -> set[str]:
         return {"idempotency"}
+
+    def concerns(self, actor: dramatiq.Actor[..., Any]) -> bool:
+        return declared(actor).idempotency is not None
 
     def after_fetch(self, broker: Broker, messages: list[HeldMessage]) -> None:
         """Claim the keys of messages that were fetched together, in one round trip, as far as nobody has used them.

@@ -56,5 +56,8 @@ class RecordedResults(ResultBackend):
 
 
 def recorded_results() -> Results:
-    """Dramatiq's middleware over ``RecordedResults``."""
-    return Results(backend=RecordedResults(), store_results=True)  # type: ignore[no-untyped-call]
+    """Dramatiq's middleware over ``RecordedResults``, which has something to do only where it is told to keep none."""
+    results = Results(backend=RecordedResults(), store_results=True)  # type: ignore[no-untyped-call]
+    concerns = {"concerns": lambda actor: not actor.options.get("store_results", True) or ("store_results",)}
+    vars(results).update(concerns)
+    return results

@@ -26,6 +26,8 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     Retries                                             decides: done, retry, failed, hand back    |
     Termination    the body can be ended                it cannot any more ------------------------'
 
+A middleware may say which messages it concerns, and is not called for others (``understudy/brokers/hooks.py``).
+
 Idempotency stands before States, because a duplicate is not let in. Revocation and Expiry stand below it, so that what
 they stop gives back its claim, and a duplicate still gets the stored result. STARTED is shown by the broker, after all
 of these. Retries is last of those that add to the outcome, so that everything above it knows the disposition.
@@ -39,6 +41,7 @@ from collections.abc import Sequence
 from dramatiq import Middleware
 from dramatiq.middleware import Pipelines
 
+from understudy.brokers.hooks import only_with
 from understudy.brokers.tally import BUCKETS
 from understudy.settings import Settings
 
@@ -82,7 +85,7 @@ def stack(settings: Settings, *, buckets: Sequence[float] = BUCKETS) -> list[Mid
         Heartbeats(),
         TimeLimits(settings),
         recorded_results(),
-        Pipelines(),
+        only_with(Pipelines(), "pipe_target"),
         Retries(),
         termination,
     ]

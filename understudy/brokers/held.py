@@ -11,6 +11,7 @@ from understudy.holds import Hold
 from understudy.outcome import Outcome
 
 from .gate import Gate
+from .hooks import Around
 
 
 class HeldMessage(MessageProxy):
@@ -29,6 +30,8 @@ class HeldMessage(MessageProxy):
         #: The idempotency key that was claimed for it when it was fetched, and when, by the clock that measures.
         self.claimed_ahead = ""
         self.claimed_at = 0.0
+        #: The hooks around its body, from when that begins.
+        self.hooks: Around | None = None
         #: Set when the message went back to its queue before its body began.
         self.withdrawn = False
         #: When its body began, by the clock that measures; None before.

@@ -29,6 +29,7 @@ from understudy.uniqueness import mark
 
 from .gate import SUSPECT_AFTER, Gate
 from .held import HeldMessage, plain
+from .hooks import Hooks
 from .tally import BUCKETS
 
 __all__ = ["HeldMessage", "SettlingBroker"]
@@ -37,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds before a message comes back whose outcome is void because the server did not answer.
 AFTER_AN_OUTAGE = 1.0
-
-_Hook = tuple[Middleware, Callable[..., Any]]
 
 
 class SettlingBroker(Broker):
@@ -67,8 +66,7 @@ class SettlingBroker(Broker):
         self._gate = Gate()
         self._beginning = threading.Lock()
         self._collecting = threading.local()
-        self._hooks: dict[str, list[_Hook]] = {}
-        self._hooks_after: dict[str, list[_Hook]] = {}
+        self._hooks = Hooks(self)
         self.calls_back = False
         self.buckets: Sequence[float] = BUCKETS
 
@@ -101,38 +99,15 @@ class SettlingBroker(Broker):
         self._forget_hooks()
 
     def _forget_hooks(self) -> None:
-        self._hooks.clear()
-        self._hooks_after.clear()
+        self._hooks.forget()
         self.calls_back = any(getattr(middleware, "calls_back", False) for middleware in self.middleware)
-
-    def _hooks_before(self, signal: str) -> list[_Hook]:
-        """The hooks before ``signal`` that do something, from first to last."""
-        found = self._hooks.get(signal)
-        if found is None:
-            found = self._hooks[signal] = self._find(f"before_{signal}")
-        return found
-
-    def _hooks_behind(self, signal: str) -> list[_Hook]:
-        """The hooks after ``signal`` that do something, from last to first."""
-        found = self._hooks_after.get(signal)
-        if found is None:
-            found = self._hooks_after[signal] = self._find(f"after_{signal}")[::-1]
-        return found
-
-    def _find(self, name: str) -> list[_Hook]:
-        empty = getattr(Middleware, name, None)
-        return [
-            (middleware, getattr(middleware, name))
-            for middleware in self.middleware
-            if getattr(type(middleware), name, empty) is not empty
-        ]
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """Guards fail closed (P12): whatever a hook raises before a body keeps the body from running."""
         if signal == "process_message":
             self._before_the_body(args[0])
             return
-        for middleware, hook in self._hooks_before(signal):
+        for middleware, hook in self._hooks.before(signal):
             try:
                 hook(self, *args, **kwargs)
             except MiddlewareError:
@@ -158,7 +133,8 @@ class SettlingBroker(Broker):
         gate = self._gate
         gate.enter(alone=held.alone)
         held.gate = gate
-        for middleware, hook in self._hooks_before("process_message"):
+        held.hooks = self._hooks.around(held)
+        for middleware, hook in held.hooks.before:
             try:
                 hook(self, held)
             except (MiddlewareError, UnderstudyError):
@@ -177,7 +153,7 @@ class SettlingBroker(Broker):
         if signal in ("process_message", "skip_message"):
             self._after_the_body(signal, args[0], kwargs)
             return
-        for middleware, hook in self._hooks_behind(signal):
+        for middleware, hook in self._hooks.behind(signal):
             try:
                 hook(self, *args, **kwargs)
             except Exception:
@@ -197,7 +173,7 @@ class SettlingBroker(Broker):
         failure: HookFailed | None = None
         self._collecting.held = held
         try:
-            for middleware, hook in self._hooks_behind(signal):
+            for middleware, hook in (held.hooks or self._hooks.all).behind(signal):
                 try:
                     hook(self, held, **kwargs)
                 except Exception as error:
