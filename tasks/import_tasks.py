@@ -16,7 +16,7 @@ from uuid import uuid4
 from tasks.adapters import tables
 from tasks.adapters.database import Database, Transaction, open_database
 from tasks.adapters.file_parts import Parts
-from tasks.adapters.files import BadFile, Chunk, Kind, Reader, find, open_rows
+from tasks.adapters.files import BadFile, Chunk, Kind, Options, Reader, find, open_rows
 from tasks.adapters.row_types import RowTypes
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, each
@@ -44,7 +44,7 @@ class ImportResult(TypedDict):
     quarantine: str | None
     ignored_columns: list[str]
     dry_run: bool
-    options: dict[str, str]
+    options: Options
 
 
 @actor(

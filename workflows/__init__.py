@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 import tasks
+from workflows import data_pipeline
 
-__all__ = ["tasks"]
+__all__ = ["data_pipeline", "tasks"]

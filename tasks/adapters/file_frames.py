@@ -103,3 +103,18 @@ class XlsxReader(_FrameReader):
 
     def _frame(self, begin: int) -> polars.DataFrame:
         return self._held.slice(begin, WINDOW)
+
+
+def whole_frame(place: Place) -> polars.DataFrame:
+    """A Parquet file at once.
+
+    Raises:
+      BadFile: it is none, or damaged.
+    """
+    import polars as pl
+
+    with local_copy(place) as path:
+        try:
+            return pl.read_parquet(path)
+        except pl.exceptions.PolarsError as error:
+            raise BadFile(f"it is no Parquet file, or damaged: {error}") from None

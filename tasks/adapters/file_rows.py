@@ -15,6 +15,15 @@ from .file_errors import BadFile
 Position = Sequence[int]
 
 
+class Options(TypedDict, total=False):
+    """How a file is to be read: those of ``open_rows``."""
+
+    format: str
+    encoding: str
+    delimiter: str
+    sheet: str
+
+
 @dataclass(slots=True)
 class Row:
     """One row of a file.
@@ -57,7 +66,7 @@ class Reader(ABC):
     """
 
     columns: tuple[str, ...]
-    options: dict[str, str]
+    options: Options
     total: int | None = None
     size: int = 0
     reached: int = 0

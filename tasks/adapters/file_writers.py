@@ -255,17 +255,23 @@ class ParquetWriter(Writer):
             if len(self._held) >= PART:
                 self._spill()
 
-    def _spill(self) -> None:
+    def write_frame(self, frame: polars.DataFrame) -> None:
+        """Add the rows of a frame with these columns."""
         path = Path(self._directory.name, f"{len(self._parts):06}.parquet")
-        self._frame().write_parquet(path)
+        frame.write_parquet(path)
         self._parts.append(path)
-        self._held = []
+        self.rows += frame.height
 
-    def _frame(self) -> polars.DataFrame:
+    def _spill(self) -> None:
+        held, self._held = self._held, []
+        self.rows -= len(held)  # counted as they came
+        self.write_frame(self._frame(held))
+
+    def _frame(self, rows: list[list[Any]]) -> polars.DataFrame:
         import polars as pl
 
         schema = {name: dtype(self._kinds[name]) if name in self._kinds else None for name in self._columns}
-        return pl.DataFrame(self._held, schema=schema, orient="row", infer_schema_length=None)
+        return pl.DataFrame(rows, schema=schema, orient="row", infer_schema_length=None)
 
     def _end(self) -> None:
         import polars as pl

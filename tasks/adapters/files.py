@@ -14,14 +14,17 @@ except an XLSX sheet that is read. Which failures may pass says ``file_may_work_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .file_errors import BadFile, FileRefused, FileTooLarge, file_may_work_later
 from .file_places import Place, find
-from .file_rows import Chunk, Position, Reader, Row
+from .file_rows import Chunk, Options, Position, Reader, Row
 from .file_settings import FileSettings
 from .file_writers import Published, Writer, is_formula
 from .kinds import Kind
+
+if TYPE_CHECKING:
+    import polars
 
 __all__ = [
     "BadFile",
@@ -31,6 +34,7 @@ __all__ = [
     "FileTooLarge",
     "Format",
     "Kind",
+    "Options",
     "Place",
     "Position",
     "Published",
@@ -40,9 +44,12 @@ __all__ = [
     "file_may_work_later",
     "find",
     "format_of",
+    "frame_types",
     "is_formula",
     "open_rows",
     "open_writer",
+    "read_frame",
+    "write_frame",
 ]
 
 Format = Literal["csv", "jsonl", "parquet", "xlsx"]
@@ -135,3 +142,30 @@ def open_writer(
     if kind == "xlsx":
         return writers.XlsxWriter(place, columns)
     return writers.ParquetWriter(place, columns, kinds=kinds)
+
+
+def read_frame(url: str, settings: FileSettings | None = None) -> polars.DataFrame:
+    """A Parquet file as one frame, for what is small enough to be computed at once: a chunk.
+
+    Raises:
+      FileRefused, BadFile, FileNotFoundError, OSError: as ``open_rows``.
+    """
+    from .file_frames import whole_frame
+
+    return whole_frame(find(url, settings))
+
+
+def write_frame(url: str, frame: polars.DataFrame, settings: FileSettings | None = None) -> Published:
+    """A frame as a Parquet file that is seen whole or not at all."""
+    from .file_writers import ParquetWriter
+
+    with ParquetWriter(find(url, settings), frame.columns) as writer:
+        writer.write_frame(frame)
+    return writer.published
+
+
+def frame_types(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """The types of columns of these kinds, as polars calls them."""
+    from .file_writers import dtype
+
+    return {name: dtype(kind) for name, kind in kinds.items()}

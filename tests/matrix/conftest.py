@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from tests.tasks.conftest import channels, smtp, store, web
+from tests.tasks.stores import unsteady
 
 from .verdicts import VERDICTS, Verdicts, failure_of
 
 # The cases are not in test_*.py files, and a failed assertion in them shall show its values all the same.
 pytest.register_assert_rewrite("tests.matrix.cases", "tests.matrix.planted")
 
-__all__ = ["channels", "pytest_runtest_makereport", "smtp", "store", "web"]
+__all__ = ["channels", "pytest_runtest_makereport", "smtp", "store", "unsteady", "web"]
 
 
 @pytest.hookimpl(wrapper=True)

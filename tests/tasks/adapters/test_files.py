@@ -11,9 +11,21 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from tasks.adapters.files import BadFile, FileRefused, FileSettings, find, format_of, open_rows, open_writer
+from tasks.adapters.files import (
+    BadFile,
+    FileRefused,
+    FileSettings,
+    find,
+    format_of,
+    frame_types,
+    open_rows,
+    open_writer,
+    read_frame,
+    write_frame,
+)
 from understudy.settings import load
 
 FORMATS = ["csv", "jsonl", "parquet", "xlsx"]
@@ -187,3 +199,14 @@ def test_the_rows_of_a_csv_file_of_any_shape_are_those_of_pythons_own_reader(set
             assert [list(row.values.values()) for row in rows] == table
             place = dice.randrange(199)
             assert list(reader.rows(rows[place].position)) == rows[place + 1 :]
+
+
+def test_a_frame_is_written_and_read_at_once(settings: FileSettings) -> None:
+    frame = pl.DataFrame({"id": [1, None], "day": [date(2024, 1, 1), None]})
+    published = write_frame("memory://frames/out.parquet", frame, settings)
+    assert published.rows == 2
+    assert read_frame("memory://frames/out.parquet", settings).equals(frame)
+    assert frame_types({"id": "integer", "day": "date"}) == dict(frame.schema)
+    (settings.root / "bad.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(BadFile, match="no Parquet file"):
+        read_frame("bad.parquet", settings)

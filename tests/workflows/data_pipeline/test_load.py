@@ -1,0 +1,86 @@
+"""A chunk goes into its table once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tasks.adapters.database import Database, open_database
+from tasks.adapters.database_errors import DatabaseRefused
+from tasks.adapters.tables import rows
+from tests.tasks.stores import Unsteady
+from tests.workflows.data_pipeline.jobs import job_of
+from understudy import handle
+from workflows.data_pipeline.job import Job, Report
+from workflows.data_pipeline.load import load_chunk, table_of
+from workflows.data_pipeline.transform import transform_chunk
+from workflows.data_pipeline.validate import validate_chunk
+
+Drain = Callable[..., int]
+
+
+def ready(unsteady: Unsteady, **options: Any) -> tuple[Job, Report]:
+    job, chunks = job_of(unsteady, **options)
+    return job, transform_chunk.fn(job, validate_chunk.fn(job, chunks[0]))
+
+
+def names(database: Database) -> list[str]:
+    return [row["name"] for row in rows(database, "people", key=["id"])]
+
+
+def test_a_chunk_is_in_the_table_however_often_its_message_comes(drain: Drain, unsteady: Unsteady) -> None:
+    job, report = ready(unsteady)
+    first = load_chunk.send(report, job)
+    drain()
+    assert handle(first).get()["loaded"] == 3
+    assert names(open_database()) == ["Ada", "Linus T.", "Barbara"]
+    with open_database().transaction() as transaction:
+        transaction.execute("UPDATE people SET name = 'changed since'")
+    # Another message, as after a resume whose idempotency record is gone: the database itself remembers.
+    again = load_chunk.send(report, job)
+    drain()
+    assert handle(again).get()["loaded"] == 3
+    assert set(names(open_database())) == {"changed since"}
+
+
+def test_another_run_replaces_rows_by_their_key(drain: Drain, unsteady: Unsteady) -> None:
+    for text in ("id,name,born\n1,Ada,NA\n2,Grace,NA\n", "id,name,born\n2,Grace H.,NA\n3,Linus,NA\n"):
+        job, report = ready(unsteady, text=text)
+        load_chunk.send(report, job)
+        drain()
+    assert names(open_database()) == ["Ada", "Grace H.", "Linus"]
+
+
+def test_a_row_that_the_table_refuses_leaves_nothing_of_its_chunk(drain: Drain, unsteady: Unsteady) -> None:
+    with open_database().transaction() as transaction:
+        transaction.execute(
+            "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'Linus T.'), born DATE)"
+        )
+    job, report = ready(unsteady)
+    message = load_chunk.send(report, job)
+    drain()
+    with pytest.raises(DatabaseRefused, match="CHECK constraint failed"):
+        handle(message).get()
+    assert handle(message).retries == 0
+    assert names(open_database()) == []
+
+
+def test_another_database_may_be_named(drain: Drain, unsteady: Unsteady, postgres_url: str) -> None:
+    job, report = ready(unsteady, into=postgres_url)
+    message = load_chunk.send(report, job)
+    drain()
+    assert handle(message).get()["loaded"] == 3
+    assert names(open_database(postgres_url)) == ["Ada", "Linus T.", "Barbara"]
+
+
+def test_the_table_has_the_kinds_and_the_key_of_the_job(unsteady: Unsteady) -> None:
+    job, _ = job_of(unsteady)
+    table = table_of(job)
+    assert (table.name, table.key) == ("people", ("id",))
+    assert [(column.kind, column.required) for column in table.columns.values()] == [
+        ("integer", True),
+        ("text", True),
+        ("date", False),
+    ]
