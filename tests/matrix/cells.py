@@ -80,7 +80,7 @@ def run(cell: Cell, request: pytest.FixtureRequest) -> None:
     names = inspect.signature(cell.content).parameters
     cell.content(**{name: request.getfixturevalue(name) for name in names})
     enqueued: Enqueued = request.getfixturevalue("enqueued")
-    if not any(enqueued.messages(actor) for actor in cell.subject.actors):
+    if not any(enqueued.messages(actor) or actor.actor_name in enqueued.begun for actor in cell.subject.actors):
         pytest.fail(f"the case of {cell} passed without a message to {cell.subject.name}", pytrace=False)
 
 

@@ -22,6 +22,8 @@ class Enqueued(Middleware):
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
+        #: The names of the actors whose bodies were about to run, also as steps of a workflow, which nobody enqueues.
+        self.begun: set[str] = set()
         self._waiting: Counter[str] = Counter()
 
     def after_enqueue(self, broker: Broker, message: Message[Any], delay: int | None) -> None:
@@ -32,6 +34,9 @@ class Enqueued(Middleware):
         if delay is not None:
             self._waiting[message.message_id] += 1
         self.sent.append(Sent(message, None if delay is None else delay / 1000))
+
+    def before_process_message(self, broker: Broker, message: Any) -> None:
+        self.begun.add(message.actor_name)
 
     def __len__(self) -> int:
         return len(self.sent)

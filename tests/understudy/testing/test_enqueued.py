@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Retry, actor
+from understudy import Retry, actor, chain, step
 from understudy.brokers.settlement import SettlingBroker
 from understudy.testing.enqueued import Enqueued
 
@@ -45,3 +45,18 @@ def test_a_delayed_message_counts_once(
         drain()
         freezer.tick(10)
     assert [sent.delay for sent in enqueued.sent] == [10, 5]
+
+
+def test_the_steps_of_a_workflow_are_seen_when_they_begin(
+    broker: SettlingBroker, enqueued: Enqueued, drain: Drain
+) -> None:
+    @actor
+    def first() -> None: ...
+
+    @actor
+    def second() -> None: ...
+
+    chain(first.message(), step(second.message(), immutable=True)).run()
+    assert enqueued.begun == set()
+    drain()
+    assert enqueued.begun == {"first", "second"}
