@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 import tasks
-from workflows import data_pipeline
+from workflows import data_pipeline, user_onboarding
 
-__all__ = ["data_pipeline", "tasks"]
+__all__ = ["data_pipeline", "tasks", "user_onboarding"]

@@ -61,3 +61,19 @@ STORE_RETRY = Retry(
     maximum=timedelta(minutes=5),
     jitter="equal",
 )
+
+
+def onboarding_may_work_later(exception: BaseException) -> bool:
+    """Whether a mail to a new user may go out later: a mail server or a database that is away for a while."""
+    return mail_may_work_later(exception) or database_may_work_later(exception)
+
+
+#: For mails to new users: they wait in front of the screen at first, and an hour later it is still of use.
+ONBOARDING_RETRY = Retry(
+    12,
+    on=onboarding_may_work_later,
+    backoff=timedelta(seconds=1),
+    factor=2.5,
+    maximum=timedelta(minutes=10),
+    jitter="equal",
+)

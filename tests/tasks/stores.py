@@ -19,12 +19,11 @@ from tasks.adapters.database import close_databases
 # Frozen time puts other classes in the place of date and datetime. What looks them up now, before it is frozen, and is
 # left alone then, goes on knowing the real ones: those that pydantic makes and files hold.
 polars.DataFrame([[date(2024, 1, 1), datetime(2024, 1, 1)]], orient="row")
-assert sqlalchemy
 freezegun.configure(extend_ignore_list=["polars", "sqlalchemy", "fastexcel", "xlsxwriter"])
 
 
 class UnsteadyFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec comes without types
-    """In memory, under ``unsteady://``. Each opening first asks ``on_open``."""
+    """In memory, under ``unsteady://``. Each opening, and each removal, first asks ``on_open``."""
 
     protocol = "unsteady"
     store: ClassVar[dict[str, Any]] = {}
@@ -34,6 +33,10 @@ class UnsteadyFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec come
     def _open(self, path: str, *args: Any, **options: Any) -> Any:
         type(self).on_open(path)
         return super()._open(path, *args, **options)
+
+    def rm_file(self, path: str) -> None:
+        type(self).on_open(path)
+        super().rm_file(path)
 
 
 fsspec.register_implementation("unsteady", UnsteadyFileSystem, clobber=True)
@@ -45,11 +48,15 @@ class Unsteady:
     Attributes:
       opened: the files that were opened, in order.
       on_open: is called with each before it is.
+      database: the file of SQLite that ``DATABASE_URL`` names.
+      on_transaction: is called when one begins on a database, whichever.
     """
 
     url = "unsteady://files"
 
-    def __init__(self) -> None:
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self.on_transaction: Callable[[], object] = lambda: None
         self.opened: list[str] = []
         self.on_open: Callable[[str], object] = lambda path: None
         self._failures: list[Exception] = []
@@ -85,8 +92,14 @@ def unsteady(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Unstea
     monkeypatch.setenv("FILES_ROOT", str(tmp_path))
     monkeypatch.setenv("FILES_PROTOCOLS", "unsteady,memory")
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/tables.sqlite")
-    found = Unsteady()
+    found = Unsteady(tmp_path / "tables.sqlite")
+
+    def begun(connection: sqlalchemy.Connection) -> None:
+        found.on_transaction()
+
     UnsteadyFileSystem.store.clear()
     monkeypatch.setattr(UnsteadyFileSystem, "on_open", staticmethod(found.asked))
+    sqlalchemy.event.listen(sqlalchemy.Engine, "begin", begun)
     yield found
+    sqlalchemy.event.remove(sqlalchemy.Engine, "begin", begun)
     close_databases()

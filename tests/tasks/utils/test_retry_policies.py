@@ -11,7 +11,7 @@ from tasks.adapters.database_errors import DatabaseRefused, DatabaseUnavailable
 from tasks.adapters.file_errors import BadFile, FileRefused
 from tasks.adapters.mail import DeliveryInDoubt
 from tasks.adapters.web import DestinationRefused, Refused, Unreachable
-from tasks.utils.retry_policies import CHANNEL_RETRY, SMTP_RETRY, STORE_RETRY, WEBHOOK_RETRY
+from tasks.utils.retry_policies import CHANNEL_RETRY, ONBOARDING_RETRY, SMTP_RETRY, STORE_RETRY, WEBHOOK_RETRY
 from understudy import Retry
 
 
@@ -54,6 +54,8 @@ def test_the_waits_grow_to_five_minutes_and_are_never_shorter_than_half() -> Non
         (WEBHOOK_RETRY, Unreachable("no answer")),
         (CHANNEL_RETRY, ChannelFailed("busy")),
         (STORE_RETRY, DatabaseUnavailable("away")),
+        (ONBOARDING_RETRY, DatabaseUnavailable("away")),
+        (ONBOARDING_RETRY, ConnectionResetError()),
         (STORE_RETRY, ConnectionResetError()),
         (STORE_RETRY, OSError(28, "No space left on device")),
     ],
@@ -69,6 +71,7 @@ def test_what_may_pass_is_retried(policy: Retry, exception: Exception) -> None:
         (WEBHOOK_RETRY, DestinationRefused("not public")),
         (CHANNEL_RETRY, ChannelUnknown("nobody")),
         (STORE_RETRY, DatabaseRefused("no such table")),
+        (ONBOARDING_RETRY, DatabaseRefused("no such table")),
         (STORE_RETRY, FileRefused("outside")),
         (STORE_RETRY, BadFile("no header")),
         (STORE_RETRY, FileNotFoundError()),
@@ -80,7 +83,7 @@ def test_what_does_not_pass_is_not_retried(policy: Retry, exception: Exception) 
 
 @pytest.mark.parametrize(
     ("policy", "least", "most"),
-    [(WEBHOOK_RETRY, 11, 23), (CHANNEL_RETRY, 0.25, 0.6), (STORE_RETRY, 0.15, 0.35)],
+    [(WEBHOOK_RETRY, 11, 23), (CHANNEL_RETRY, 0.25, 0.6), (STORE_RETRY, 0.15, 0.35), (ONBOARDING_RETRY, 0.45, 1)],
 )
 def test_all_waits_together_are_what_the_comment_says(policy: Retry, least: float, most: float) -> None:
     tries = range(policy.max_retries or 0)

@@ -1,0 +1,37 @@
+"""Welcome: one mail to a new user."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tasks.adapters.mail import Email, open_mailer
+from tasks.utils.retry_policies import ONBOARDING_RETRY
+from understudy import Idempotency, actor
+
+from .users import known, note
+
+
+@actor(
+    queue_name="onboarding",
+    retry=ONBOARDING_RETRY,
+    time_limit=timedelta(minutes=2),
+    expected_duration=timedelta(milliseconds=500),
+    idempotency=Idempotency(key="welcome:{user_id}", ttl=timedelta(days=30), on_doubt="skip"),
+)
+def send_welcome(user_id: str, email: str, name: str) -> bool:
+    """Mail a welcome to a user, once ever. False: it was sent before, or the user has left.
+
+    A mail that was in flight when a worker died is not repeated: no welcome is better than two.
+
+    Raises:
+      InvalidAddress: ``email`` is no address; not retried.
+      smtplib.SMTPException, DatabaseUnavailable: the mail server or the database is away; retried.
+    """
+    user = known(user_id)
+    if user["welcomed_at"] or user["left_at"]:
+        return False
+    text = f"Hello {name},\n\nwelcome. Your workspace will be ready in a moment.\n"
+    with open_mailer() as mailer:
+        mailer.send(Email(to=email, subject="Welcome", text=text, html=None, message_key=f"welcome:{user_id}"))
+    note(user_id, "welcomed_at")
+    return True
