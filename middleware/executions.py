@@ -9,6 +9,7 @@ from dramatiq import Broker, Middleware
 from understudy.actors import registered_actor
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
 from understudy.execution import HANDED_BACK, Execution, current, set_current
+from understudy.plans.place import WORKFLOW, workflow_of
 
 
 class Executions(Middleware):
@@ -35,6 +36,7 @@ class Executions(Middleware):
             root_id=held.options.get("root_id") or held.message_id,
             items_scope=held.message_id,
             handed_back=HANDED_BACK in held.options,
+            workflow=workflow_of(held.message_id) if WORKFLOW in held.options else None,
             outer=current(),
         )
         set_current(held.execution)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
@@ -24,6 +24,7 @@ from .deadlines import declared_options, millis_until
 from .declaring import (
     HOW_TO_INSTALL,
     LIMITS,
+    arguments_to_log,
     check_body,
     check_guards,
     check_names,
@@ -56,7 +57,7 @@ R = TypeVar("R")
 
 #: What only a declaration may say: nobody would look for it on a message.
 _DECLARED_ONLY = frozenset(
-    {"retry", "idempotency", "unique", "result_ttl", "track_started", "ignore_result", "isolation"}
+    {"retry", "idempotency", "unique", "result_ttl", "track_started", "ignore_result", "isolation", "log_args"}
 )
 
 
@@ -281,6 +282,7 @@ def actor(
     expected_duration: Duration | None = None,
     track_started: bool | None = None,
     ignore_result: bool = False,
+    log_args: Sequence[str] = (),
     pure: bool = False,
     broker: Broker | None = None,
     **options: Any,
@@ -305,6 +307,7 @@ def actor(
     expected_duration: Duration | None = None,
     track_started: bool | None = None,
     ignore_result: bool = False,
+    log_args: Sequence[str] = (),
     pure: bool = False,
     broker: Broker | None = None,
     **options: Any,
@@ -331,6 +334,7 @@ def actor(
         progress.
       track_started: show STARTED while the body runs (S03); the setting ``UNDERSTUDY_TRACK_STARTED`` by default.
       ignore_result: keep the state, drop the return value (S11).
+      log_args: the names of arguments that hold no secret: log lines of an execution carry them, and no others.
       pure: the body has no effect besides its result, so that running it twice does no harm.
       broker: the broker to declare it on; the installed one by default.
       options: ``expires`` (a message that waited longer is REVOKED, E02), ``throws`` (exceptions that are expected:
@@ -360,6 +364,7 @@ def actor(
             expected_duration=seconds(name, "expected_duration", expected_duration),
             track_started=None if track_started is None else instance(name, "track_started", track_started, bool),
             ignore_result=instance(name, "ignore_result", ignore_result, bool),
+            log_args=arguments_to_log(name, signature, log_args),
             pure=instance(name, "pure", pure, bool),
             extra=declared_options(options, where=f"actor {name}: "),
         )

@@ -105,6 +105,20 @@ def check_together(name: str, signature: inspect.Signature, declared: ActorOptio
             _check_placeholders(name, signature, policy)
 
 
+def arguments_to_log(name: str, signature: inspect.Signature, names: object) -> tuple[str, ...]:
+    """The names of arguments that may be logged, each of which the function must have."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise DeclarationError(f"actor {name}: log_args is a tuple of names of arguments, not {type(names).__name__}")
+    found = tuple(names)
+    for one in found:
+        if one not in signature.parameters:
+            raise DeclarationError(
+                f"actor {name}: log_args names {one!r}, which is not an argument of the function"
+                f"{did_you_mean(one, signature.parameters)}"
+            )
+    return found
+
+
 def _check_placeholders(name: str, signature: inspect.Signature, policy: Idempotency | Unique) -> None:
     parameters = signature.parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

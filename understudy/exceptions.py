@@ -49,7 +49,12 @@ def decode_exception(data: bytes) -> Exception:
 
 
 class RemoteTraceback(Exception):
-    """Carries the traceback of an exception that was raised in another process, as text."""
+    """Carries the traceback of an exception that was raised in another process, as text; ``discreet`` without the
+    texts of exceptions, for log lines."""
+
+    def __init__(self, text: str, discreet: str = "") -> None:
+        super().__init__(text)
+        self.discreet = discreet
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
@@ -67,10 +72,11 @@ def format_traceback(exception: BaseException) -> str:
     return f"{text[:half]}\n  ... {len(text) - 2 * half} characters left out ...\n{text[-half:]}"
 
 
-def remember_traceback(exception: BaseException, text: str) -> None:
-    """Let ``text`` be the traceback of ``exception``, which was raised in another process."""
+def remember_traceback(exception: BaseException, text: str, *, discreet: str = "") -> None:
+    """Let ``text`` be the traceback of ``exception``, which was raised in another process; ``discreet`` is what of it
+    may be logged."""
     origin = _origin(exception)
-    origin.__context__ = RemoteTraceback(text)
+    origin.__context__ = RemoteTraceback(text, discreet)
     origin.__suppress_context__ = False
 
 

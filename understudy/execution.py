@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from dramatiq.middleware import Interrupt
@@ -61,6 +62,7 @@ class Execution:
       began_at: when the body began, by the clock that measures.
       overdue: raises what a time limit that is over would have raised; None where limits are not only measured.
       again: what the body asked for with ``retry(throw=False)`` (R18).
+      workflow: the workflow that the message belongs to, if it does.
       told_wait: the seconds that the exception of the body says to wait, where only its own process could read them.
     """
 
@@ -92,6 +94,7 @@ class Execution:
     overdue: Callable[[], None] | None = None
     again: RetryAsked | None = None
     told_wait: float | None = None
+    workflow: str | None = None
     contributors: list[Contributor] = field(default_factory=list)
 
     @property
@@ -109,6 +112,18 @@ class Execution:
         """Whether STARTED is shown: as the actor says, else ``default``."""
         said = declared(self.actor).track_started
         return default if said is None else said
+
+    @cached_property
+    def arguments_to_log(self) -> dict[str, Any]:
+        """The arguments that the actor says may be logged, by name."""
+        names = declared(self.actor).log_args
+        if not names or not isinstance(self.actor, Actor):
+            return {}
+        try:
+            found = self.actor.arguments(self.args, self.kwargs)
+        except TypeError:
+            return {}  # they do not fit; the message fails with that
+        return {name: found[name] for name in names if name in found}
 
     @property
     def time_limit(self) -> float | None:

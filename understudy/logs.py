@@ -2,8 +2,9 @@
 
 Everything goes through the standard library's ``logging``, so Dramatiq's lines and those of any other library look
 the same; structlog only renders. While a message is being worked on, each line says which: ``message_id``,
-``actor``, ``queue`` and ``attempt``. Message arguments are never added; an exception's text is logged as its author
-wrote it, its traceback without local variables.
+``actor``, ``queue``, ``attempt``, ``root_id`` and the ``workflow`` if it belongs to one; a line about a message that is
+not being worked on just then says so too. Arguments are never added, but for those that the actor names (``log_args``),
+and exceptions are logged without their texts, which may quote them (``discretion``).
 
 Nothing here happens at import: only a process that Understudy's command line has started is configured (see
 ``understudy.supervisor.boot``). A service that imports ``tasks`` keeps its own logging.
@@ -20,6 +21,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from .brokers.held import HeldMessage
+from .discretion import log_uncaught, shown, trace, without_texts
 from .execution import current
 from .settings import Settings
 
@@ -41,9 +44,12 @@ def configure(settings: Settings, *, colors: bool | None = None) -> None:
         add_execution,
     ]
     handler = _CurrentStderr()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_render(settings.log_format, colors))
-    )
+    render = _render(settings.log_format, colors)
+    if settings.log_exceptions:
+        handler.setFormatter(_Formatter(foreign_pre_chain=shared, processors=render))
+    else:
+        handler.setFormatter(_DiscreetFormatter(foreign_pre_chain=shared, processors=[withhold, *render]))
+        log_uncaught()
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -53,6 +59,7 @@ def configure(settings: Settings, *, colors: bool | None = None) -> None:
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
+            *([] if settings.log_exceptions else [withhold]),
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -74,13 +81,40 @@ def add_process(logger: WrappedLogger, method: str, line: EventDict) -> EventDic
 
 
 def add_execution(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
-    """What is being worked on in this thread, if anything is."""
+    """What is being worked on in this thread, else the message that the line is about, if there is one."""
     execution = current()
     if execution is not None:
         line["message_id"] = execution.message_id
         line["actor"] = execution.actor.actor_name
         line["queue"] = execution.actor.queue_name
         line["attempt"] = execution.retries + 1
+        line["root_id"] = execution.root_id
+        if execution.workflow is not None:
+            line["workflow"] = execution.workflow
+        if arguments := execution.arguments_to_log:
+            line["args"] = arguments
+        return line
+    held = getattr(line.get("_record"), "held", None)
+    if isinstance(held, HeldMessage):
+        line["message_id"], line["actor"] = held.message_id, held.actor_name
+        line["queue"], line["attempt"] = held.queue_name, held.retries + 1
+        line["root_id"] = held.options.get("root_id") or held.message_id
+    return line
+
+
+def withhold(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    """Exceptions without their texts."""
+    raised = line.pop("exc_info", None)
+    if isinstance(raised, tuple):
+        raised = raised[1]
+    elif raised and not isinstance(raised, BaseException):
+        raised = sys.exc_info()[1]
+    if raised:
+        line["exception"] = trace(raised)
+    if "positional_args" in line:
+        line["positional_args"] = tuple(shown(value) for value in line["positional_args"])
+    for name, value in line.items():
+        line[name] = shown(value)
     return line
 
 
@@ -97,6 +131,26 @@ def _render(log_format: str, colors: bool) -> list[Processor]:
 def _one_line(line: EventDict, **options: object) -> str:
     first = {name: line.pop(name, None) for name in ("timestamp", "level", "logger", "event")}
     return json.dumps({**first, **line}, default=repr, ensure_ascii=False)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Remembers the message that a line is about: the formatter it stands on takes the arguments away."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        args = record.args if isinstance(record.args, tuple) else ()
+        held = next((value for value in args if isinstance(value, HeldMessage)), None)
+        if held is not None:
+            record = logging.makeLogRecord({**record.__dict__, "held": held})
+        return super().format(record)
+
+
+class _DiscreetFormatter(_Formatter):
+    """No exception says its text."""
+
+    discreet = True
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(without_texts(record))
 
 
 class _CurrentStderr(logging.StreamHandler[TextIO]):

@@ -372,5 +372,6 @@ class ActorOptions:
     expected_duration: float | None = None
     track_started: bool | None = None
     ignore_result: bool = False
+    log_args: tuple[str, ...] = ()
     pure: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -129,6 +129,13 @@ class Settings(EnvSettings):
         Env("LOG_FORMAT"),
         Field(description="Log lines for people (console) or for machines (json)."),
     ] = "console"
+    log_exceptions: Annotated[
+        bool,
+        Field(
+            description="Log the texts of exceptions, which may quote arguments and secrets. By default a line says "
+            "class and place; the text is in the message's record."
+        ),
+    ] = False
     namespace: Annotated[
         str,
         Env(expects="letters, digits, '_', '.' and '-' only"),

@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
 
-from understudy import logs
+from understudy import chain, logs
 from understudy.actors import actor
-from understudy.brokers.settlement import SettlingBroker
+from understudy.brokers.settlement import HeldMessage, SettlingBroker
+from understudy.errors import DeclarationError
 from understudy.execution import Execution, set_current
 from understudy.holds import Hold
 from understudy.outcome import Outcome
@@ -96,18 +97,24 @@ def test_lines_go_where_stderr_is_now(capsys: pytest.CaptureFixture[str], monkey
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_a_traceback_shows_no_local_variables(capsys: pytest.CaptureFixture[str], log_format: str) -> None:
-    logs.configure(Settings(log_format=log_format), colors=False)  # type: ignore[arg-type]
+@pytest.mark.parametrize("texts", [False, True])
+def test_a_traceback_shows_no_local_variables_and_texts_if_they_are_asked_for(
+    capsys: pytest.CaptureFixture[str], log_format: str, texts: bool
+) -> None:
+    logs.configure(Settings(log_format=log_format, log_exceptions=texts), colors=False)  # type: ignore[arg-type]
 
     def body(recipient: str) -> None:
-        raise ValueError("it broke")
+        raise ValueError("it " + "broke")
 
     try:
         body("ada" + "@example.com")
-    except ValueError:
-        logging.getLogger("a").exception("failed")
+    except ValueError as error:
+        logging.getLogger("a").exception("failed: %s", error)
+        structlog.get_logger("b").exception("failed: %s", error, why=error)
     said = capsys.readouterr().err
-    assert "ValueError: it broke" in said
+    assert ("it broke" in said) is texts
+    assert said.count("in body") == 2
+    assert said.count("ValueError") >= 4
     assert "in body" in said
     assert "ada@example.com" not in said
 
@@ -149,3 +156,59 @@ def test_importing_tasks_leaves_the_logging_of_a_service_alone() -> None:
         "sys.exit(bool(logging.getLogger().handlers) or logging.getLogger().level != logging.WARNING)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.brokers("stub")
+def test_arguments_that_the_actor_names_are_logged_and_no_others(
+    broker: SettlingBroker, drain: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    @actor(log_args=("user_id", "kind"))
+    def body(user_id: int, secret: str, kind: str = "plain") -> None:
+        logging.getLogger("a").warning("inside")
+
+    logs.configure(Settings(log_format="json"))
+    body.send(7, "5ecret")
+    body.message_with_options(args=(8,))  # does not fit, and is not asked
+    drain()
+    said = capsys.readouterr().err
+    (line,) = (json.loads(line) for line in said.splitlines() if "inside" in line)
+    assert line["args"] == {"user_id": 7, "kind": "plain"}
+    assert "5ecret" not in said
+    with pytest.raises(DeclarationError, match=r"log_args names 'user'.*did you mean 'user_id'"):
+        actor(actor_name="other", log_args=("user",))(body.fn)
+    with pytest.raises(DeclarationError, match="log_args is a tuple"):
+        actor(actor_name="other", log_args="user_id")(body.fn)
+
+
+@pytest.mark.brokers("stub")
+def test_a_line_about_a_message_says_which_also_when_none_is_being_worked_on(
+    broker: SettlingBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @actor(queue_name="mail")
+    def body() -> None: ...
+
+    message = body.message_with_options()
+    held = HeldMessage(message, Hold(stream="s", entry="1-0", token="mail/2/1-0"))
+    logs.configure(Settings(log_format="json"))
+    logging.getLogger("a").warning("%s: another worker has it", held)
+    (line,) = as_json(capsys)
+    expected = {"message_id": message.message_id, "root_id": message.message_id, "actor": "body", "queue": "mail"}
+    assert {**expected, "attempt": 1}.items() <= line.items()
+
+
+@pytest.mark.brokers("stub")
+def test_a_step_of_a_workflow_says_of_which(
+    broker: SettlingBroker, drain: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    @actor
+    def body(value: int) -> int:
+        logging.getLogger("a").warning("inside")
+        return value
+
+    handle = chain(body.message(1), body.message_with_options()).run()
+    logs.configure(Settings(log_format="json"))
+    drain()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if "inside" in line]
+    assert len({line["message_id"] for line in lines}) == 2
+    (workflow,) = {line["workflow"] for line in lines}
+    assert handle.id.startswith(f"{workflow}.")

@@ -44,6 +44,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
         "isolation": "process",
         "child_max_messages": None,
         "metrics_port": None,
+        "log_exceptions": False,
         "metrics_host": "127.0.0.1",
     }
 
@@ -78,6 +79,7 @@ def test_every_setting_is_read_from_its_name() -> None:
             "UNDERSTUDY_ISOLATION": "Thread",
             "UNDERSTUDY_CHILD_MAX_MESSAGES": "50",
             "UNDERSTUDY_METRICS_PORT": "9191",
+            "UNDERSTUDY_LOG_EXCEPTIONS": "true",
             "UNDERSTUDY_METRICS_HOST": "0.0.0.0",
         },
     )
@@ -108,6 +110,7 @@ def test_every_setting_is_read_from_its_name() -> None:
         "isolation": "thread",
         "child_max_messages": 50,
         "metrics_port": 9191,
+        "log_exceptions": True,
         "metrics_host": "0.0.0.0",
     }
 

@@ -268,6 +268,7 @@ def _unknown_actor(broker: Transport, held: HeldMessage, error: ActorNotFound) -
         held.failed = False
         outcome.decide(Disposition.HAND_BACK, delay=min(left, UNKNOWN_ACTOR_PAUSE), reason=str(error))
         return
+    logger.error("%s: no worker knows its actor; it is a dead letter now", held)
     outcome.decide(Disposition.DEAD, reason=str(error))
     outcome.state = State.FAILURE
     outcome.fields.update(actor=held.actor_name, queue=held.queue_name, exception=encode_exception(error))

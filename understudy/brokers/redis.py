@@ -25,7 +25,7 @@ from typing import Any
 from dramatiq import Consumer, Worker
 from dramatiq.errors import QueueJoinTimeout
 
-from understudy import clock
+from understudy import clock, discretion
 from understudy.durations import to_millis
 from understudy.errors import NoGroup, ServerUnavailable
 from understudy.holds import GROUP, Hold
@@ -136,6 +136,8 @@ class RedisBroker(QueueingBroker):
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         super().emit_after(signal, *args, **kwargs)
+        if signal == "process_boot" and not self.settings.log_exceptions:
+            discretion.guard()
         if signal == "worker_shutdown":
             self.committer.finish()
             self.upkeep.stop()

@@ -17,7 +17,8 @@ import dramatiq
 from dramatiq import Broker, Message, Middleware
 from dramatiq.middleware import MiddlewareError, SkipMessage
 
-from understudy import clock
+from understudy import clock, discretion
+from understudy.actors import Actor
 from understudy.errors import GuardUnavailable, HookFailed, MessageTooLarge, ServerUnavailable, UnderstudyError
 from understudy.exceptions import encode_exception, format_traceback
 from understudy.outcome import Disposition
@@ -90,6 +91,11 @@ class SettlingBroker(Broker):
     def streams_of(self, queue_name: str) -> tuple[str, ...]:
         """The streams in which messages of a queue are held."""
         raise NotImplementedError
+
+    def declare_actor(self, actor: dramatiq.Actor[Any, Any]) -> None:
+        if not isinstance(actor, Actor):
+            discretion.hush(actor.logger)
+        super().declare_actor(actor)
 
     # -- hooks -------------------------------------------------------------------------------------------
 
@@ -178,7 +184,8 @@ class SettlingBroker(Broker):
                     hook(self, held, **kwargs)
                 except Exception as error:
                     name = _hook_text(middleware, f"after_{signal}", error)
-                    logger.error("%s: %s; its outcome is void", held, name, exc_info=True)
+                    place = f"{type(middleware).__name__}.after_{signal}"
+                    logger.error("%s: %s raised %s; its outcome is void", held, place, error, exc_info=True)
                     if failure is None:
                         failure = HookFailed(name)
                         failure.__cause__ = error

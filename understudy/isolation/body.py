@@ -88,6 +88,7 @@ class Bodies:
             headers=job.headers,
             parent_id=job.parent_id,
             root_id=job.root_id,
+            workflow=job.workflow,
             items_scope=job.items_scope,
             claim_key=job.claim_key,
             handed_back=job.handed_back,

@@ -61,6 +61,7 @@ class Job:
     items_scope: str
     claim_key: str | None
     limits: Limits
+    workflow: str | None = None
     handed_back: bool = False
 
 

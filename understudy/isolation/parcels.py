@@ -11,7 +11,7 @@ import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
-from understudy import exceptions
+from understudy import discretion, exceptions
 from understudy.errors import RemoteError
 
 #: Causes of causes deeper than that stay in the traceback only.
@@ -30,6 +30,8 @@ class Parcel:
     described: bytes = b""
     cause: Parcel | None = None
     traceback: str = ""
+    #: Without the texts of exceptions, for log lines.
+    discreet: str = ""
 
 
 def pack(exception: BaseException, *, traceback: bool = True) -> Parcel:
@@ -37,6 +39,7 @@ def pack(exception: BaseException, *, traceback: bool = True) -> Parcel:
     parcel = _packed(exception, DEPTH)
     if traceback:
         parcel.traceback = exceptions.format_traceback(exception)
+        parcel.discreet = discretion.trace(exception)
     return parcel
 
 
@@ -44,7 +47,7 @@ def unpack(parcel: Parcel) -> BaseException:
     """The exception, or a ``RemoteError`` in its place."""
     exception = _unpacked(parcel)
     if parcel.traceback:
-        exceptions.remember_traceback(exception, parcel.traceback)
+        exceptions.remember_traceback(exception, parcel.traceback, discreet=parcel.discreet)
     return exception
 
 

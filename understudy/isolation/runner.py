@@ -60,7 +60,10 @@ class Runner:
         try:
             done = self._run(job)
         except CannotStart as error:
-            logger.error("%s: no process can be made for its body: %s; it goes back to its queue", self._held, error)
+            # As text: it is the system's, and says why.
+            logger.error(
+                "%s: no process can be made for its body: %s; it goes back to its queue", self._held, str(error)
+            )
             raise HandBack(f"no process can be made for its body: {error}", delay=AFTER_NO_START) from None
         except Died as error:
             if self._execution.terminated:
@@ -95,6 +98,7 @@ class Runner:
             headers=execution.headers,
             parent_id=execution.parent_id,
             root_id=execution.root_id,
+            workflow=execution.workflow,
         )
 
     def _run(self, job: Job) -> Done:

@@ -61,5 +61,6 @@ def _frames(text: str, main: int) -> list[FrameSummary]:
 
 def traced(error: E, stacks: Stacks) -> E:
     """``error``, with the stack of the body for its traceback."""
-    remember_traceback(error, stacks.traceback(f"{type(error).__name__}: {error}"))
+    name = type(error).__name__
+    remember_traceback(error, stacks.traceback(f"{name}: {error}"), discreet=stacks.traceback(name))
     return error
