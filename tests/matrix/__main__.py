@@ -1,4 +1,4 @@
-"""``python -m tests.matrix [--json FILE] [PATH ...]``: runs the matrix and prints it.
+"""``python -m tests.matrix [--json FILE] [-k NAME] [PATH ...]``: runs the matrix and prints it.
 
 Exit code 0: no cell failed, and neither did a test of the matrix itself; 1: something did; 2: wrong arguments.
 """
@@ -35,10 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m tests.matrix", description="Run every cell of the test matrix and print the table."
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts to FILE as well")
+    parser.add_argument("-k", metavar="NAME", help="only the cells of subjects (or rows) with this in their name")
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", default=[HERE], help="tests to run instead")
     given = parser.parse_args(argv)
     keep = _Keep()
     options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q", "--no-header"]
+    if given.k is not None:
+        options += ["-k", given.k]
     code = pytest.main([*options, *map(str, given.paths)], plugins=[keep])
     verdicts = keep.verdicts
     if given.json is not None:

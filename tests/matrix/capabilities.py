@@ -5,10 +5,8 @@ Who builds a capability removes it here. From then on every cell that waits for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import understudy
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,5 @@ class Capability:
     exists: Callable[[], bool]
 
 
-AWAITED: Mapping[str, Capability] = {
-    "chains": Capability(
-        "a chain whose later steps show the failure of an earlier one",
-        frozenset({"chain_stop"}),
-        exists=lambda: hasattr(understudy, "chain"),
-    ),
-}
+#: Nothing, at present.
+AWAITED: dict[str, Capability] = {}

@@ -5,7 +5,7 @@ class SendEmail(Entry):
     def retry(self, drain: Drain, smtp: MemoryMailer) -> None:   # a case: a test that asks for fixtures
         ...
     partial_failure = NO_COLLECTION                              # an excuse, checked against the declaration
-    chain_stop = Due("chains")                                   # waits for what is not built yet
+    chain_stop = Due("chains")                                   # would wait for what is not built yet
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Subjects and entries planted to try the rules on. None of them is registered where production would find it."""
+"""Subjects, entries and a capability planted to try the rules on. None is registered where production would find it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from understudy import Idempotency, Retry, handle
 from understudy.errors import TimeLimitExceeded
 from understudy.options import ActorOptions
 
+from .capabilities import AWAITED, Capability
 from .entries import Due, Entry
 from .excuses import NO_COLLECTION, PURE, SHORT_WORK
 from .subjects import Kind, Subject
 
 Drain = Callable[..., int]
+
+AWAITED["tomorrow"] = Capability("a day that never comes", frozenset({"chain_stop"}), exists=lambda: False)
 
 #: What it has done.
 greeted: list[str] = []
@@ -68,7 +71,7 @@ class Greet(Entry):
         assert type(handle(message).result) is TimeLimitExceeded
 
     partial_failure = NO_COLLECTION
-    chain_stop = Due("chains")
+    chain_stop = Due("tomorrow")
     progress = SHORT_WORK
 
     def idempotency(self, drain: Drain, greet: Any) -> None:
@@ -105,7 +108,7 @@ class WrongExcuses(Greet):
     """Excuses that do not exist."""
 
     retry = PURE  # type: ignore[assignment]
-    timeout = Due("chains")  # type: ignore[assignment]
+    timeout = Due("tomorrow")  # type: ignore[assignment]
     partial_failure = "not worth it"  # type: ignore[assignment]
     chain_stop = Due("a better world")
     idempotency = PURE  # type: ignore[assignment]

@@ -4,6 +4,11 @@ import pytest
 
 from .capabilities import AWAITED
 from .entries import ROWS
+from .planted import Greet
+
+
+def test_the_entries_in_use_wait_for_nothing() -> None:
+    assert set(AWAITED) == {Greet.chain_stop.capability}, "that of the tests of the matrix itself"
 
 
 @pytest.mark.parametrize("name", AWAITED)

@@ -109,4 +109,4 @@ def test_a_cell_reads_what_it_aims_at(subject: Subject) -> None:
     assert aims["retry"] == ("pass", "")
     assert aims["progress"] == ("excused", "no item loop, declared shorter than 1 s")
     assert aims["chain_stop"][0] == "due"
-    assert aims["chain_stop"][1].startswith("chains (a chain whose later steps")
+    assert aims["chain_stop"][1].startswith("tomorrow (a day that never comes")

@@ -44,7 +44,7 @@ def test_an_entry_that_lacks_a_row_is_red_there(row: str) -> None:
 
 def test_an_attribute_that_is_no_row_is_reported() -> None:
     class Misspelt(Greet):
-        partial_failures = Due("chains")
+        partial_failures = Due("tomorrow")
 
     assert problems_of_entries([GREET], {"greet": Misspelt}) == [
         "Misspelt.partial_failures is no row of the matrix; did you mean 'partial_failure'?"
@@ -82,10 +82,10 @@ def test_due_is_refused_for_what_nobody_builds() -> None:
 
 
 def test_due_is_refused_in_a_row_that_the_capability_is_not_for() -> None:
-    assert problem(WrongExcuses, "timeout") == "timeout cannot wait for 'chains': write a case"
+    assert problem(WrongExcuses, "timeout") == "timeout cannot wait for 'tomorrow': write a case"
 
 
-@pytest.mark.parametrize(("row", "name"), [("chain_stop", "chains")])
+@pytest.mark.parametrize(("row", "name"), [("chain_stop", "tomorrow")])
 def test_a_capability_taken_off_the_list_turns_its_cells_red(row: str, name: str) -> None:
     left = {other: capability for other, capability in AWAITED.items() if other != name}
     assert problem_of(GREET, row, {"greet": Greet}, AWAITED) is None
@@ -93,6 +93,6 @@ def test_a_capability_taken_off_the_list_turns_its_cells_red(row: str, name: str
 
 
 def test_due_is_refused_for_a_capability_that_exists_though_the_list_was_forgotten() -> None:
-    chains = AWAITED["chains"]
-    built = {"chains": type(chains)(chains.waits_for, chains.rows, exists=lambda: True)}
-    assert "'chains' exists: write a case" in (problem_of(GREET, "chain_stop", {"greet": Greet}, built) or "")
+    awaited = AWAITED["tomorrow"]
+    built = {"tomorrow": type(awaited)(awaited.waits_for, awaited.rows, exists=lambda: True)}
+    assert "'tomorrow' exists: write a case" in (problem_of(GREET, "chain_stop", {"greet": Greet}, built) or "")

@@ -36,7 +36,7 @@ def test_a_file_gets_one_plain_line_per_subject_and_the_reasons_below() -> None:
     assert lines[2] == "in each cell: stub/server"
     assert lines[3] == "FAIL: it did not come back: greet retry (server)"
     assert "excused: takes no collection and no canvas: greet partial failure" in lines
-    assert [line for line in lines if line.startswith("due: chains (")]
+    assert [line for line in lines if line.startswith("due: tomorrow (")]
     assert lines[-1] == "1 subject x 6 rows x 2 brokers: 5 pass, 1 fail, 4 excused, 2 due"
     assert "\x1b" not in "".join(lines)
 

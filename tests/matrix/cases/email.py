@@ -8,11 +8,13 @@ from collections.abc import Callable
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from tasks.adapters.mail import Email, MemoryMailer
+from tasks.adapters.channel_memory import MemoryChannels
+from tasks.adapters.mail import Email, InvalidAddress, MemoryMailer
 from tasks.email_tasks import send_bulk_emails, send_email
 from tasks.utils.retry_policies import SMTP_RETRY
-from tests.matrix.entries import Due, Entry, matrix_entry
+from tests.matrix.entries import Entry, matrix_entry
 from tests.matrix.excuses import NO_COLLECTION, SHORT_WORK
+from tests.matrix.stops import assert_chain_stops
 from understudy import handle
 from understudy.errors import TimeLimitExceeded
 
@@ -70,7 +72,9 @@ class SendBulkEmails(Entry):
         }
         assert smtp.delivered == [ADA, LINUS]
 
-    chain_stop = Due("chains")
+    def chain_stop(self, drain: Drain, smtp: MemoryMailer, channels: MemoryChannels) -> None:
+        assert_chain_stops(send_bulk_emails.message([ADA], "Hello", None, None), ValueError, drain, channels)
+        assert smtp.delivered == []
 
     def progress(self, drain: Drain, smtp: MemoryMailer) -> None:
         message = send_bulk_emails.send([ADA, GRACE, LINUS])
@@ -131,7 +135,11 @@ class SendEmail(Entry):
         assert handle(message).retries == 0
 
     partial_failure = NO_COLLECTION
-    chain_stop = Due("chains")
+
+    def chain_stop(self, drain: Drain, smtp: MemoryMailer, channels: MemoryChannels) -> None:
+        assert_chain_stops(send_email.message("nobody", "Hello", "World"), InvalidAddress, drain, channels)
+        assert smtp.delivered == []
+
     progress = SHORT_WORK
 
     def idempotency(self, drain: Drain, smtp: MemoryMailer) -> None:

@@ -9,11 +9,13 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from tasks import export_tasks
-from tasks.adapters.database_errors import DatabaseUnavailable
+from tasks.adapters.channel_memory import MemoryChannels
+from tasks.adapters.database_errors import DatabaseRefused, DatabaseUnavailable
 from tasks.adapters.file_parts import Parts
 from tasks.export_tasks import export_rows
 from tasks.utils.retry_policies import STORE_RETRY
-from tests.matrix.entries import Due, Entry, matrix_entry
+from tests.matrix.entries import Entry, matrix_entry
+from tests.matrix.stops import assert_chain_stops
 from tests.tasks.conftest import Store
 from understudy import handle
 from understudy.errors import TimeLimitExceeded
@@ -82,7 +84,8 @@ class ExportRows(Entry):
         assert pages.written == [1, 2, 3]
         assert len((store.root / "out.csv").read_text().splitlines()) == 26
 
-    chain_stop = Due("chains")
+    def chain_stop(self, drain: Drain, store: Store, channels: MemoryChannels) -> None:
+        assert_chain_stops(export_rows.message("absent", "out.csv", key=["id"]), DatabaseRefused, drain, channels)
 
     def progress(self, drain: Drain, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         pages, seen = _Pages(monkeypatch), list[Any]()

@@ -10,10 +10,12 @@ from freezegun.api import FrozenDateTimeFactory
 
 from tasks import import_tasks
 from tasks.adapters import tables
+from tasks.adapters.channel_memory import MemoryChannels
 from tasks.adapters.database_errors import DatabaseUnavailable
 from tasks.import_tasks import import_file
 from tasks.utils.retry_policies import STORE_RETRY
-from tests.matrix.entries import Due, Entry, matrix_entry
+from tests.matrix.entries import Entry, matrix_entry
+from tests.matrix.stops import assert_chain_stops
 from tests.tasks.conftest import Store
 from understudy import handle
 from understudy.errors import TimeLimitExceeded
@@ -70,7 +72,9 @@ class ImportFile(Entry):
         assert (result["loaded"], result["bad"]) == (25, 1)
         assert '26,"id: input should be a valid integer' in (store.root / "quarantine/goods.csv.csv").read_text()
 
-    chain_stop = Due("chains")
+    def chain_stop(self, drain: Drain, store: Store, channels: MemoryChannels) -> None:
+        failing = import_file.message("absent.csv", "goods", {"id": "integer"}, ["id"])
+        assert_chain_stops(failing, FileNotFoundError, drain, channels)
 
     def progress(self, drain: Drain, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         chunks, seen = _Chunks(monkeypatch, store), list[Any]()

@@ -9,12 +9,13 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from tasks.adapters.channel_memory import MemoryChannels
-from tasks.adapters.channels import ChannelFailed
+from tasks.adapters.channels import ChannelFailed, ChannelUnknown
 from tasks.adapters.web import MemoryWeb, Refused
 from tasks.notification_tasks import notify, send_notification, send_webhook
 from tasks.utils.retry_policies import CHANNEL_RETRY, WEBHOOK_RETRY
-from tests.matrix.entries import Due, Entry, matrix_entry
+from tests.matrix.entries import Entry, matrix_entry
 from tests.matrix.excuses import NO_COLLECTION, SHORT_WORK
+from tests.matrix.stops import assert_chain_stops
 from understudy import Retry, handle
 from understudy.errors import TimeLimitExceeded
 
@@ -77,7 +78,10 @@ class SendWebhook(Entry):
         with pytest.raises(Refused, match="410"):
             handle(messages[1]).get()
 
-    chain_stop = Due("chains")
+    def chain_stop(self, drain: Drain, web: MemoryWeb, channels: MemoryChannels) -> None:
+        web.fail_next(Refused(404))
+        assert_chain_stops(send_webhook.message(URL, "ping"), Refused, drain, channels)
+
     progress = SHORT_WORK
 
     def idempotency(self, drain: Drain, web: MemoryWeb) -> None:
@@ -115,7 +119,10 @@ class SendNotification(Entry):
         assert handle(message).retries == 0
 
     partial_failure = NO_COLLECTION
-    chain_stop = Due("chains")
+
+    def chain_stop(self, drain: Drain, channels: MemoryChannels) -> None:
+        assert_chain_stops(send_notification.message("nobody", "Hello", "World"), ChannelUnknown, drain, channels)
+
     progress = SHORT_WORK
 
     def idempotency(self, drain: Drain, channels: MemoryChannels) -> None:
@@ -166,7 +173,8 @@ class Notify(Entry):
         assert result["failed_channels"][0]["channel"] == "nobody"
         assert [name for name, _ in channels.delivered] == ["ops", "chat"]
 
-    chain_stop = Due("chains")
+    def chain_stop(self, drain: Drain, channels: MemoryChannels) -> None:
+        assert_chain_stops(notify.message("no list", "Hello", "World"), TypeError, drain, channels)
 
     def progress(self, drain: Drain, channels: MemoryChannels) -> None:
         message, seen = notify.send(["ops", "sms", "chat"], "Hello", "World"), []
