@@ -54,6 +54,7 @@ class Execution:
       begun: it was let in by the guards.
       duplicate: this delivery is a duplicate and does not run.
       uses_items: the body remembers items, so that something of them lies on the server.
+      came_on: an item was finished in this delivery, and the server knows.
       lost: set by the heartbeat when the claim belongs to another delivery; the body stops at its next write.
       outer: what ``current()`` found before.
       terminated: why the body is to end, once somebody has said so.
@@ -85,6 +86,7 @@ class Execution:
     begun: bool = False
     duplicate: bool = False
     uses_items: bool = False
+    came_on: bool = False
     lost: bool = False
     outer: Execution | None = None
     terminated: str = ""

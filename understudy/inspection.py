@@ -17,6 +17,7 @@ from .bar import seconds_left
 from .brokers.names import LEVELS, QueueKeys
 from .embedded import EmbeddedServer
 from .errors import ServerUnavailable
+from .holders import Holder
 from .holds import GROUP
 from .records import Record, Records
 from .settings import Settings
@@ -335,8 +336,9 @@ def attempts(record: Record) -> int:
     return retries if record.state is State.RETRY else retries + 1
 
 
-def describe(message_id: str, record: Record) -> dict[str, Any]:
-    """A record by names and values: times as ISO 8601 in UTC, result and progress as they were stored."""
+def describe(message_id: str, record: Record, holder: Holder | None = None) -> dict[str, Any]:
+    """A record by names and values: times as ISO 8601 in UTC, result and progress as they were stored; and who holds
+    the message, where that was looked up."""
 
     def time(name: str) -> str | None:
         seconds = record.seconds(name)
@@ -350,6 +352,8 @@ def describe(message_id: str, record: Record) -> dict[str, Any]:
         "actor": record.text("actor"),
         "queue": record.text("queue"),
         "worker": record.text("worker"),
+        "holder": None if holder is None else {"worker": holder.worker, "alive": holder.alive, "silent": holder.silent},
+        "deaths": None if holder is None or holder.worker is None else holder.deaths,
         "attempts": attempts(record),
         "progress": record.value("info"),
         "rate": record.rate,

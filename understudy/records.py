@@ -135,7 +135,7 @@ class Records:
         pairs = [part for pair in close.items() for part in pair]
         reply = self.storage.run(
             "item",
-            [hold.stream, self.storage.keys.items(scope)],
+            [hold.stream, self.storage.keys.items(scope), self.storage.keys.started(hold.holder)],
             [GROUP, hold.entry, hold.token, on_doubt, len(close), *pairs, *opens],
         )
         held, *rest = (part.decode() for part in reply)

@@ -169,6 +169,7 @@ class Remembered(Store):
         )
         execution.confirm(reply is not None)
         verdicts = reply or []
+        execution.came_on = execution.came_on or told != (self._told or "")
         self._opening, self._told = (), told
         self._closing.clear()
         given = [verdict in ("open", "repeat") for verdict, _ in verdicts]

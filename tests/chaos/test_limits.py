@@ -32,6 +32,10 @@ def lives(pid: int) -> bool:
         return False
 
 
+def await_effects(stage: Plant, count: int, *, what: str) -> None:
+    wait_until(lambda: len(stage.effects()) >= count, timeout=TIMEOUT, what=what)
+
+
 def test_hard_limits_end_four_hopeless_bodies_and_delay_no_neighbour(tmp_path: Path) -> None:
     with plant(tmp_path) as stage:
         worker = stage.worker(threads=6, module=MODULE)
@@ -127,6 +131,20 @@ def test_a_campaign_of_isolated_items_survives_kill_9_with_one_item_in_doubt(tmp
         assert max(effects.values()) == 1, "nothing was done twice"
         assert 100 - done <= 1
         assert len(effects) >= done
+
+
+def test_a_campaign_survives_more_kills_than_make_poison_because_it_comes_on(tmp_path: Path) -> None:
+    with plant(tmp_path) as stage:
+        handle = stage.send("steps", "s", 200)
+        for kills in range(1, 5):
+            worker = stage.worker(threads=1, module=MODULE)
+            await_effects(stage, len(stage.effects()) + 15, what=f"kill {kills}")
+            worker.kill()
+        stage.worker(threads=1, module=MODULE)
+        done = handle.get(timeout=TIMEOUT)
+        assert stage.dead() == []
+        assert max(stage.effects().values()) == 1, "nothing was done twice"
+        assert 200 - done <= 4
 
 
 def test_a_stop_hands_isolated_work_back_at_the_next_item(tmp_path: Path) -> None:

@@ -30,12 +30,11 @@ from tests.understudy.storage.dumps import pending
 from understudy import clock
 from understudy.actors import named
 from understudy.brokers import delays
-from understudy.brokers.gate import SUSPECT_AFTER
 from understudy.brokers.held import HeldMessage
 from understudy.brokers.names import level_of
-from understudy.brokers.reaper import MAX_DEATHS
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import LeaseLost, ServerUnavailable
+from understudy.holds import MAX_DEATHS, SUSPECT_AFTER
 from understudy.outcome import Disposition
 from understudy.states import State
 from understudy.testing.enqueued import Enqueued

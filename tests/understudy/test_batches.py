@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from tests.understudy import actors_with_items as them
 from tests.understudy.loops import MODES, finish, loop
 from understudy import Retry, actor, handle
-from understudy.brokers.reaper import MAX_DEATHS
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import LeaseLost, Revoked
 from understudy.execution import current
 from understudy.handle import Handle
+from understudy.holds import MAX_DEATHS
 from understudy.items import IN_DOUBT, each
 from understudy.testing.conditions import wait_until
 from understudy.testing.faults import Faults

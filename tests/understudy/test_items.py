@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from understudy import Idempotency, Retry, actor, each, handle
-from understudy.brokers.reaper import MAX_DEATHS
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import DeclarationError
+from understudy.holds import MAX_DEATHS
 from understudy.items import IN_DOUBT, WINDOW
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker

@@ -236,7 +236,7 @@ class Claims(RuleBasedStateMachine):
         self.held.discard(hold)
         self.running.discard(hold)
         names = [self.storage.keys.leases, self.storage.keys.started(worker), hold.stream]
-        assert self.storage.run("reap", names, [worker, "", 100, "workers", 3]) == [b"reaped", 1]
+        assert self.storage.run("reap", names, [worker, "", 100, "workers", 3, 100]) == [b"reaped", 1]
         new = self.worker()
         self.deliver(message, self.bench.taken(new, hold.stream), new)
 

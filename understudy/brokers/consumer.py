@@ -14,7 +14,7 @@ from dramatiq import Consumer, Message, MessageProxy
 from dramatiq.errors import DecodeError
 
 from understudy.errors import NoGroup, ServerUnavailable
-from understudy.holds import Hold
+from understudy.holds import Hold, counts
 
 from .committer import Settlement
 from .held import HeldMessage
@@ -166,7 +166,7 @@ class StreamConsumer(Consumer):
             self._take_up_from.pop(0)
 
     def _hold(self, stream: str, entries: Entries) -> None:
-        level = self.queue.streams.index(stream) + 1
+        level, holder = self.queue.streams.index(stream) + 1, self.broker.worker_id
         for raw, found in entries:
             entry = raw.decode()
             if (stream, entry) in self.broker.holds:
@@ -176,11 +176,12 @@ class StreamConsumer(Consumer):
                 continue
             token = f"{self.queue.queue}/{level}/{entry}"
             if len(found) == 2 and type(found) is list:  # a payload and nothing else, as nearly always
-                hold, data = Hold(stream, entry, token), found[1]
+                hold, data = Hold(stream, entry, token, holder=holder), found[1]
             else:
                 fields = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
-                deaths, worker = int(fields.get(b"d", b"0")), fields.get(b"w", b"").decode()
-                hold, data = Hold(stream, entry, token, deaths, worker), fields.get(b"m", b"")
+                (deaths, in_all), worker = counts(fields.get(b"d", b"").decode()), fields.get(b"w", b"").decode()
+                hold = Hold(stream, entry, token, deaths, worker, in_all, holder)
+                data = fields.get(b"m", b"")
             try:
                 message = Message.decode(data)
             except DecodeError as error:

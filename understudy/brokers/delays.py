@@ -22,6 +22,7 @@ from understudy import clock
 from understudy.actors import declared
 from understudy.errors import Revoked
 from understudy.exceptions import encode_exception
+from understudy.holds import counts
 from understudy.outcome import Outcome
 from understudy.states import State
 from understudy.uniqueness import lock_name
@@ -114,7 +115,7 @@ def cancel(broker: Transport, queue_name: str, message_id: str) -> int:
 
 
 def _read(due: float, body: bytes) -> Delayed:
-    head = re.match(rb"(\d),?(\d*),?(\d*):", body)
+    head = re.match(rb"(\d),?([\d/]*),?(\d*):", body)
     assert head is not None, "a delayed message begins with the number of its stream"
     start = head.end() + int(head[3] or 0)
     try:
@@ -122,4 +123,4 @@ def _read(due: float, body: bytes) -> Delayed:
     except DecodeError:
         message = None
     worker = body[head.end() : start].decode()
-    return Delayed(clock.utc(due / 1000), int(head[1]), message, int(head[2] or 0), worker)
+    return Delayed(clock.utc(due / 1000), int(head[1]), message, counts(head[2].decode())[1], worker)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-#: Deaths of a process at which a body was running, after which it runs alone.
-SUSPECT_AFTER = 2
-
 
 class Gate:
     """Bodies pass it together; a suspect passes alone.

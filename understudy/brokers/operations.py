@@ -33,7 +33,7 @@ class Operations:
             number = self._numbers[key] = len(self.keys)
         return number
 
-    def add(self, stream: str, payload: bytes, *, deaths: int = 0, worker: str = "") -> None:
+    def add(self, stream: str, payload: bytes, *, deaths: str = "0", worker: str = "") -> None:
         """A message that may run now."""
         self.args += ("add", self.number(stream), payload, deaths, worker)
 
@@ -46,13 +46,13 @@ class Operations:
         *,
         delay: float,
         level: int,
-        deaths: int = 0,
+        deaths: str = "0",
         worker: str = "",
     ) -> None:
         """A message that may run in ``delay`` seconds."""
         number = self.number
         head: Value = level
-        if deaths or worker:
+        if deaths != "0" or worker:
             name = worker.encode()
             head, payload = f"{level},{deaths},{len(name)}", name + payload
         self.args += (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -50,6 +51,8 @@ def conclude(broker: Transport, held: HeldMessage) -> None:
     letters += ((message, None, None) for message in followers.of_outcome(broker, held))
     if outcome.disposition in _BACK:
         kept = held.hold if outcome.disposition is Disposition.HAND_BACK else None
+        if kept is not None and held.execution is not None and held.execution.came_on:
+            kept = replace(kept, deaths=0, in_all=max(kept.deaths, kept.in_all))
         letters.append((outcome.again or held._message, outcome.delay or None, kept))
     held.letters = [(message, message.encode(), delay, hold) for message, delay, hold in letters]
     held.body = b""
@@ -250,7 +253,9 @@ def _ttl(broker: Transport, held: HeldMessage) -> float:
 
 def _body(hold: Hold, payload: bytes, reason: str, *, worker: str, exception: str = "") -> bytes:
     body = {"message": payload, "reason": reason, "worker": worker, "exception": exception or _name_in(reason)}
-    return msgspec.json.encode({**body, "stream": hold.stream, "entry": hold.entry, "deaths": hold.deaths})
+    return msgspec.json.encode(
+        {**body, "stream": hold.stream, "entry": hold.entry, "deaths": max(hold.deaths, hold.in_all)}
+    )
 
 
 def _name_in(reason: str) -> str:

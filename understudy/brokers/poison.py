@@ -2,6 +2,10 @@
 
 After the second such death a message is a suspect and runs alone in its process (``gate.py``), so that no neighbour
 dies with it and none is blamed for it.
+
+A body that goes over items with ``each`` may come on at every delivery, and yet be killed by every deploy of a long
+day. So deaths are counted since its last item was over: the item at which it stopped is what is suspected, and its
+third death makes poison of it. All of its deaths are bounded as well, by a number that no deploys come to.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from dramatiq import Message
 from dramatiq.errors import DecodeError
 
 from understudy.errors import PoisonMessage
-from understudy.holds import Hold
+from understudy.holds import Hold, counts
 
 from . import outcomes
 from .committer import Settlement
@@ -24,13 +28,15 @@ logger = logging.getLogger(__name__)
 
 
 def bury(
-    broker: Transport, queue: QueueKeys, stream: str, worker: str, entry: str, payload: bytes, deaths: int
+    broker: Transport, queue: QueueKeys, stream: str, worker: str, entry: str, payload: bytes, deaths: str
 ) -> None:
-    """Make a dead letter of an entry that a dead worker holds; whoever waits for it is told why."""
+    """Make a dead letter of an entry that a dead worker holds; whoever waits for it is told why. ``deaths`` as
+    ``Hold.counted``."""
+    here, in_all = counts(deaths)
+    hold = Hold(stream, entry, f"{queue.queue}/dead/{entry}", here, worker, in_all)
     error = PoisonMessage(
-        f"its body was running at {deaths} deaths of a worker process, the last time alone; the last one was {worker}"
+        f"its body was running at {in_all} deaths of a worker process, the last time alone; the last one was {worker}"
     )
-    hold = Hold(stream=stream, entry=entry, token=f"{queue.queue}/dead/{entry}", deaths=deaths, worker=worker)
     try:
         message: Message[object] | None = Message.decode(payload)
     except DecodeError:

@@ -137,7 +137,7 @@ class QueueingBroker(SettlingBroker):
         """Add the operation that puts ``message`` on its queue; ``hold`` keeps what is known of its deaths."""
         queue = self.keys_of(message.queue_name)
         level = self.level_of(message)
-        deaths, worker = (0, "") if hold is None else (hold.deaths, hold.worker)
+        deaths, worker = ("0", "") if hold is None else (hold.counted, hold.worker)
         if delay is not None and delay > 0:
             wake = self.storage.keys.wake
             operations.later(

@@ -22,7 +22,7 @@ from typing import Any
 
 from understudy import clock
 from understudy.errors import ServerUnavailable
-from understudy.holds import GROUP
+from understudy.holds import GROUP, MAX_DEATHS, MOST_DEATHS
 
 from . import poison
 from .names import QueueKeys
@@ -32,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 #: Entries given back in one request, so that no request holds up the server.
 PAGE = 100
-#: Deaths of a process at which a body was running, the last one alone, that make it a dead letter.
-MAX_DEATHS = 3
 
 
 class Reaper:
@@ -119,12 +117,12 @@ class Reaper:
                 reply = storage.run(
                     "reap",
                     [storage.keys.leases, storage.keys.started(worker), stream],
-                    [worker, count, PAGE, GROUP, MAX_DEATHS],
+                    [worker, count, PAGE, GROUP, MAX_DEATHS, MOST_DEATHS],
                 )
                 if reply[0] == b"alive":
                     return
                 for entry, payload, deaths in reply[2:]:
-                    poison.bury(self.broker, queue, stream, worker, entry.decode(), payload, int(deaths))
+                    poison.bury(self.broker, queue, stream, worker, entry.decode(), payload, deaths.decode())
                 moved += reply[1]
                 if reply[1] + len(reply) - 2 < PAGE:
                     break

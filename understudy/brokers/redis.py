@@ -13,7 +13,6 @@ renews (``pulse.py``); whoever sees a lease unrenewed for its whole length gives
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import os
@@ -329,7 +328,8 @@ class RedisBroker(QueueingBroker):
         The body is a zombie from then on: its outcome is refused. It counts as a death for which it is suspected.
         """
         logger.error("%s: it has run past its limit and is given to another worker; its outcome will be refused", held)
-        hold = dataclasses.replace(held.hold, deaths=held.hold.deaths + 1, worker=self.worker_id)
+        came_on = held.execution is not None and held.execution.came_on
+        hold = held.hold.after_death(self.worker_id, came_on=came_on)
         payload = held._message.encode()
 
         def write(operations: Operations) -> int:

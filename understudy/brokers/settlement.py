@@ -28,7 +28,7 @@ from understudy.states import State
 from understudy.storage.client import Storage
 from understudy.uniqueness import mark
 
-from .gate import SUSPECT_AFTER, Gate
+from .gate import Gate
 from .held import HeldMessage, plain
 from .hooks import Hooks
 from .tally import BUCKETS
@@ -135,7 +135,7 @@ class SettlingBroker(Broker):
             held.began_at = clock.monotonic()
         self._collecting.running = held
         # Before the hooks, one of which starts the clock of the time limit: waiting for the gate is not running.
-        held.alone = held.hold.deaths >= SUSPECT_AFTER
+        held.alone = held.hold.must_be_alone
         gate = self._gate
         gate.enter(alone=held.alone)
         held.gate = gate

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 
+from understudy.holders import holders
 from understudy.inspection import describe
 from understudy.records import Records
 from understudy.runtime import build_storage
@@ -29,7 +30,9 @@ def status(
 ) -> None:
     """Show what became of messages.
 
-    An id that nobody knows is PENDING, as one that waits in its queue is.
+    An id that nobody knows is PENDING, as one that waits in its queue is. Of a message whose body runs it is said
+    which worker holds it, whether that worker lives (it is watched for a moment), and at how many deaths of a process
+    the body was running before.
 
     Exit codes: 0 whatever the states are (also after Ctrl-C), 1 with --watch when one did not succeed, 2 wrong
     argument, 3 server not reached.
@@ -44,7 +47,9 @@ def status(
             return
         raise typer.Exit(Exit.OK if following.succeeded else Exit.FAILED)
     following.read()
-    for at, row in enumerate(_rows(following)):
+    held = holders(build_storage(settings), following.records, lease=settings.heartbeat_timeout)
+    for at, id in enumerate(following.ids):
+        row = describe(id, following.records[id], held.get(id))
         if as_json:
             print_json(row)
             continue

@@ -46,6 +46,8 @@ def block(row: dict[str, Any], *, traceback: bool = False) -> RenderableType:
     if row["actor"]:
         line("actor", f"{row['actor']} (queue {row['queue']})")
         line("attempts", str(row["attempts"]))
+    line("held by", _holder(row))
+    line("deaths", f"{row['deaths']}: so often a process died at its body" if row["deaths"] else None)
     line("progress", _progress(row))
     line("started", when(row["started_at"]))
     line("next run", when(row["next_run"]) if row["state"] == "RETRY" else None)
@@ -135,6 +137,18 @@ def ago(seconds: float) -> str:
 def shorten(text: str, longest: int = LONGEST) -> str:
     """``text``, cut to ``longest`` characters with a word on how much is missing."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest:,} characters more: --json)"
+
+
+def _holder(row: dict[str, Any]) -> str | None:
+    found = row["holder"]
+    if found is None or row["state"] not in ("STARTED", "PROGRESS"):
+        return None
+    if found["worker"] is None:
+        return "nobody: it waits to run again"
+    if found["alive"]:
+        return f"{found['worker']}, which lives"
+    silent = "silent" if found["silent"] is None else f"silent for up to {_length(found['silent'])}"
+    return f"{found['worker']}, {silent}: it will run elsewhere when the lease is over"
 
 
 def _progress(row: dict[str, Any]) -> RenderableType | None:

@@ -6,21 +6,22 @@ body sends joins the outcome here, and a child that is killed leaves nothing hal
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 from understudy import serialization
 from understudy.actors import Actor
 from understudy.brokers.held import HeldMessage
-from understudy.brokers.reaper import MAX_DEATHS
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import BodyDied, HandBack, PoisonMessage, RetryAsked, SerializationError
 from understudy.execution import Execution, Terminated
+from understudy.ledger import LEDGER
 from understudy.limits import Limits
 from understudy.outcome import Outcome
 from understudy.progress import Reporter
+from understudy.storage.client import Value
 
 from .jobs import Answer, Done, Job, Question
 from .parcels import pack, unpack
@@ -145,9 +146,11 @@ class Runner:
         args = question.args
         match question.what:
             case "run":
+                value = self._broker.storage.run(*args[:3], called=args[3])
                 if args[0] == "item":
                     self._execution.uses_items = True
-                return self._broker.storage.run(*args[:3], called=args[3])
+                    self._execution.came_on = self._execution.came_on or finishes(args[2])
+                return value
             case "call":
                 return self._broker.storage.call(*args[0], name=args[1], insist=args[2])
             case "enqueue":
@@ -165,14 +168,22 @@ class Runner:
     def _death(self, how: Died) -> Exception:
         """What becomes of the message: the rule is that for a worker process that died (see ``brokers/poison.py``)."""
         held = self._held
-        deaths = held.hold.deaths + 1
-        held.hold = dataclasses.replace(held.hold, deaths=deaths, worker=getattr(self._broker, "worker_id", "?"))
-        if held.alone and deaths >= MAX_DEATHS:
-            text = f"the process of its body died {deaths} times, the last time alone: {how}"
+        worker = getattr(self._broker, "worker_id", "?")
+        held.hold = held.hold.after_death(worker, came_on=self._execution.came_on)
+        self._execution.came_on = False  # it is counted
+        if held.alone and held.hold.is_poison:
+            text = f"the process of its body died {held.hold.in_all} times, the last time alone: {how}"
             logger.error("%s: %s; it is poison and a dead letter now", held, text)
             return traced(PoisonMessage(text), how.stacks)
         logger.error("%s: the process of its body died (%s); it runs again", held, how)
         return BodyDied(f"the process of its body died: {how}")
+
+
+def finishes(arguments: Sequence[Value]) -> bool:
+    """Whether an exchange of items (``item.lua``) with these arguments closes any: what is remembered of the loop
+    changes then."""
+    behind = 5 + 2 * int(arguments[4])
+    return any(str(mark).startswith(LEDGER) for mark in arguments[6:behind:2])
 
 
 class _Contributed:

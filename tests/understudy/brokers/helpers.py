@@ -10,9 +10,8 @@ from typing import Any
 import dramatiq
 import msgspec
 
-from understudy.brokers.reaper import MAX_DEATHS
 from understudy.brokers.redis import RedisBroker
-from understudy.holds import GROUP
+from understudy.holds import GROUP, MAX_DEATHS, MOST_DEATHS
 from understudy.runtime import build_storage
 from understudy.storage.client import Storage
 
@@ -60,7 +59,7 @@ def take_away(broker: RedisBroker, worker: str | None = None) -> int:
         for stream in broker.keys_of(queue).streams:
             if pending(storage, stream) == 0:
                 continue
-            arguments = [name, count, 100, GROUP, MAX_DEATHS]
+            arguments = [name, count, 100, GROUP, MAX_DEATHS, MOST_DEATHS]
             moved += storage.run("reap", [keys.leases, keys.started(name), stream], arguments)[1]
     return moved
 

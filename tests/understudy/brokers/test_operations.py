@@ -56,8 +56,8 @@ def test_delays_are_in_milliseconds() -> None:
 
 def test_what_is_known_of_its_deaths_goes_along_with_a_delayed_message() -> None:
     operations = Operations("clock")
-    operations.later(QUEUE, "wake", "m", b"p", delay=1.5, level=2, deaths=1, worker="wörker:1")
-    assert operations.args[-2:] == ["2,1,9", "wörker:1".encode() + b"p"]
+    operations.later(QUEUE, "wake", "m", b"p", delay=1.5, level=2, deaths="1/7", worker="wörker:1")
+    assert operations.args[-2:] == ["2,1/7,9", "wörker:1".encode() + b"p"]
 
 
 def test_two_delayed_messages_with_the_same_id_are_two_members() -> None:

@@ -123,3 +123,22 @@ def test_a_board_that_is_too_long_shows_what_goes_on_and_what_failed_first() -> 
     assert len(said.splitlines()) == 9
     assert all(name in said for name in ("PROGRESS0", "PROGRESS2", "FAILURE0", "FAILURE1", "SUCCESS0"))
     assert "32 of 35 have ended; 8 are shown" in said
+
+
+@pytest.mark.parametrize(
+    ("holder", "words"),
+    [
+        ({"worker": "w1", "alive": True, "silent": None}, "held by w1, which lives"),
+        (
+            {"worker": "w1", "alive": False, "silent": 12.0},
+            "held by w1, silent for up to 12 s: it will run elsewhere when the lease is over",
+        ),
+        ({"worker": None, "alive": False, "silent": None}, "held by nobody: it waits to run again"),
+    ],
+)
+def test_who_holds_a_message_is_told(holder: dict[str, Any], words: str) -> None:
+    said = " ".join(shown(views.block(row(state="PROGRESS", holder=holder, deaths=2))).split())
+    assert words in said
+    assert "deaths 2: so often a process died at its body" in said
+    assert "held by" not in shown(views.block(row(state="RETRY", holder=holder)))
+    assert "deaths" not in shown(views.block(row(state="PROGRESS", holder=holder, deaths=0)))

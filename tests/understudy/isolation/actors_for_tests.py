@@ -421,3 +421,16 @@ def asks_and_goes_on() -> str:
 @actor(time_limit=20, retry=Retry(3))
 def is_told_to_wait() -> None:
     raise SlowDown
+
+
+@actor(time_limit=60)
+def stumbles(log: str, always: bool) -> int:
+    """Kills its process at every other item, the first time that it comes there; or always, at the third one."""
+    items = each(range(8), key=str, on_doubt="repeat")
+    for item in items:
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(f"{item}\n")
+        tries = Path(log).read_text(encoding="utf-8").split().count(str(item))
+        if (always and item == 2) or (not always and item % 2 and tries == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return items.successful

@@ -398,3 +398,17 @@ def test_s15_a_body_may_wait_for_another_message_if_that_is_allowed(run: Run) ->
         run(them.waits_for, "nobody-sent-this", 0.2).get()
     with pytest.raises(RuntimeError, match="disable_sync_subtasks=False"):
         run(them.waits_unasked, other.id).get()
+
+
+def test_a_body_that_comes_on_between_the_deaths_of_its_processes_is_no_poison(run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    found = run(them.stumbles, str(log), False)
+    assert found.get() == 8
+    assert len(log.read_text().split()) == 12, "four deaths, four items in doubt"
+
+
+def test_an_item_that_kills_its_process_is_poison_at_its_own_third_death(run: Run, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(errors.PoisonMessage, match="died 3 times, the last time alone"):
+        run(them.stumbles, str(log), True).get()
+    assert log.read_text().split() == ["0", "1", "2", "2", "2"]

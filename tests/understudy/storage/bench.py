@@ -112,7 +112,9 @@ class Bench:
     ) -> Any:
         pairs = [part for pair in close.items() for part in pair]
         args = [GROUP, hold.entry, hold.token, on_doubt, len(close), *pairs, *opens]
-        return self.run("item", [hold.stream, self.keys.items("m")], args, resent=resent)
+        return self.run(
+            "item", [hold.stream, self.keys.items("m"), self.keys.started(hold.holder)], args, resent=resent
+        )
 
     def promote(self, most: int = 100, resent: Any = None) -> Any:
         queue = self.queue
@@ -130,7 +132,7 @@ class Bench:
 
     def reap(self, worker: str = "w1", seen: str = "", most: int = 100, resent: Any = None) -> Any:
         names = [self.keys.leases, self.keys.started(worker), self.stream]
-        return self.run("reap", names, [worker, seen, most, GROUP, 3], resent=resent)
+        return self.run("reap", names, [worker, seen, most, GROUP, 3, 100], resent=resent)
 
     def bury(self, worker: str = "w1", seen: str = "") -> Any:
         names = [self.keys.leases, self.keys.started(worker), self.keys.batch(worker), *self.queue.streams]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from understudy.holds import Hold
@@ -108,6 +110,50 @@ def test_who_was_alone_at_the_last_of_too_many_deaths_is_left_pending_for_the_ca
     assert innocent.entry not in bench.holding()
 
 
+@pytest.mark.parametrize(
+    ("before", "mark", "after"),
+    [
+        ("0", "1+", "1"),
+        ("2", "1+", "1/3"),
+        ("2", "alone+", "1/3"),
+        ("1/3", "1", "2/4"),
+        ("1/98", "alone+", "1/99"),
+        ("0/9", "1", "1/10"),
+    ],
+)
+def test_deaths_are_counted_anew_when_the_body_has_finished_an_item(
+    bench: Bench, before: str, mark: str, after: str
+) -> None:
+    bench.client.xadd(bench.stream, {"m": "campaign", "d": before, "w": "w0"})
+    hold = bench.taken()
+    bench.client.hset(bench.keys.started("w1"), f"{bench.stream} {hold.entry}", mark)
+    assert bench.reap(resent=[b"reaped", 0]) == [b"reaped", 1]
+    assert bench.client.xrange(bench.stream)[-1][1][b"d"] == after.encode()
+
+
+@pytest.mark.parametrize(("before", "mark", "deaths"), [("2/9", "alone", b"3/10"), ("1/99", "alone+", b"1/100")])
+def test_it_is_condemned_by_its_deaths_at_one_item_or_by_all_of_them(
+    bench: Bench, before: str, mark: str, deaths: bytes
+) -> None:
+    bench.client.xadd(bench.stream, {"m": "poison", "d": before, "w": "w0"})
+    hold = bench.taken()
+    bench.client.hset(bench.keys.started("w1"), f"{bench.stream} {hold.entry}", mark)
+    assert bench.reap() == [b"reaped", 0, [hold.entry.encode(), b"poison", deaths]]
+
+
+def test_the_mark_of_a_body_says_that_it_has_finished_an_item(bench: Bench) -> None:
+    hold = dataclasses.replace(bench.take(), holder="w1")
+    marks, field = bench.keys.started("w1"), f"{hold.stream} {hold.entry}".encode()
+    bench.item(hold, {}, ["a"])
+    assert not bench.client.exists(marks), "it is not marked yet"
+    bench.started(hold, mark="alone")
+    bench.item(hold, {"a": ""}, ["b"])
+    assert bench.hash(marks)[field] == b"alone", "what was taken back is not over"
+    for _ in range(2):
+        bench.item(hold, {"b": "1", "": '@{"done":1}'}, ["c"])
+        assert bench.hash(marks)[field] == b"alone+"
+
+
 def test_a_bounded_number_is_moved_at_a_time(bench: Bench) -> None:
     for _ in range(3):
         bench.take()
@@ -163,7 +209,7 @@ def test_who_holds_something_in_any_stream_is_not_buried(bench: Bench) -> None:
 
 
 def _args(most: int = 100) -> list[str | int]:
-    return ["w1", "", most, "workers", 3]
+    return ["w1", "", most, "workers", 3, 100]
 
 
 def _bury_names(bench: Bench) -> list[str]:

@@ -36,6 +36,17 @@ end
 -- mark_of(stream, entry): the field of a started mark. An entry's id alone is unique in its stream only.
 local function mark_of(stream, entry) return stream .. ' ' .. entry end
 
+-- A started mark is "1", or "alone" when nothing else runs in the process; with a "+" behind it when the body has finished an
+-- item since (item.lua).
+local function alone(mark) return mark and string.sub(mark, 1, 5) == 'alone' end
+local function came_on(mark) return string.sub(mark, -1) == '+' end
+
+-- counts(text): at how many deaths a body was running, since it finished an item, and in all: "1", or "1/7" (`Hold.counted`).
+local function counts(text)
+  local since, all = string.match(text or '', '^(%d+)/?(%d*)')
+  return tonumber(since) or 0, tonumber(all) or tonumber(since) or 0
+end
+
 -- room(name): from here on this script may write although the server is full. A full server refuses the first write of a
 -- script if it is one that needs memory, and asks no more after one that does not: this one, which does nothing to a key
 -- that never expires. For what was accepted before, which must come to its end to make room; `enqueue` does without.

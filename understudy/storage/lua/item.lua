@@ -1,5 +1,5 @@
 -- item: closes the items that were worked on and opens the next ones, in one round trip.
--- KEYS: 1 stream, 2 items
+-- KEYS: 1 stream, 2 items, 3 the started marks of the worker that holds the message
 -- ARGV: 1 group, 2 entry, 3 delivery token, 4 what to do with an item in doubt ("repeat" or "skip"), 5 how many to close,
 --       then pairs item, mark ("" forgets the own intent: put off, or not begun), then the items to open
 -- Marks: "1" done; "!..." failed for good, with the reason; "?token" begun by that delivery and never closed; "??token" the
@@ -15,9 +15,18 @@ if not held(KEYS[1], ARGV[1], ARGV[2]) then return {'lost'} end
 local fresh, doubtful = '?' .. ARGV[3], '??' .. ARGV[3]
 room(KEYS[1]) -- what is worked on goes on when the server is full
 local behind = 5 + 2 * tonumber(ARGV[5])
+local finished = false
 for i = 6, behind, 2 do
+  -- What is remembered of the loop changes when an item is over.
+  finished = finished or string.sub(ARGV[i + 1], 1, 1) == '@'
   if ARGV[i + 1] ~= '' then redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
   elseif begun_by(ARGV[3], redis.call('HGET', KEYS[2], ARGV[i])) then redis.call('HDEL', KEYS[2], ARGV[i]) end
+end
+if finished then
+  -- Should the process die, the body has come on since it began: its deaths are counted anew (reap.lua).
+  local field = mark_of(KEYS[1], ARGV[2])
+  local mark = redis.call('HGET', KEYS[3], field)
+  if mark and not came_on(mark) then redis.call('HSET', KEYS[3], field, mark .. '+') end
 end
 local reply = {'held'}
 local function say(verdict, mark)

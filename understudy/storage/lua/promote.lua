@@ -9,7 +9,7 @@ if #due > 0 then room(KEYS[1]) end -- what was accepted goes on when the server 
 for _, member in ipairs(due) do
   local body = redis.call('HGET', KEYS[3], member)
   if body then
-    local number, deaths, size, at_payload = string.match(body, '^(%d),?(%d*),?(%d*):()')
+    local number, deaths, size, at_payload = string.match(body, '^(%d),?([%d/]*),?(%d*):()')
     local payload = at_payload + (tonumber(size) or 0)
     -- First, because it may fail: the message stays delayed then.
     local level, text = 4 + tonumber(number), string.sub(body, payload)

@@ -1,7 +1,7 @@
 -- reap: makes what a dead worker held available again, a bounded number of entries of one stream at a time.
 -- KEYS: 1 leases, 2 the dead worker's started marks, 3 stream
 -- ARGV: 1 dead worker, 2 its beat count as it was observed ("" when it has no lease), 3 how many at the most, 4 group,
---       5 deaths after which an entry is suspected of having caused them
+--       5 deaths since the body finished an item, and 6 deaths in all, after which an entry is suspected of having caused them
 -- Reply: {"alive"}                       its lease was renewed since: nothing was done
 --        {"reaped", number, {entry, payload, deaths} ...}  number moved; then the entries that were running at too
 --        many deaths: they are left pending, for the caller to settle
@@ -17,13 +17,15 @@ for _, pending in ipairs(pending(KEYS[3], ARGV[4], '-', '+', tonumber(ARGV[3]), 
   if found then for i = 1, #found[2], 2 do fields[found[2][i]] = found[2][i + 1] end end
   local started = redis.call('HGET', KEYS[2], mark_of(KEYS[3], entry))
   -- An entry that somebody else wrote may lack everything; whoever reads it next makes a dead letter of it.
-  local payload, deaths = fields['m'] or '', (tonumber(fields['d']) or 0) + (started and 1 or 0)
+  local payload, since, all = fields['m'] or '', counts(fields['d'])
+  if started then since, all = (came_on(started) and 0 or since) + 1, all + 1 end
+  local deaths = since < all and since .. '/' .. all or tostring(since)
   if not found then
     redis.call('XACK', KEYS[3], ARGV[4], entry)
-  elseif started == 'alone' and deaths >= tonumber(ARGV[5]) then
-    reply[#reply + 1] = {entry, payload, tostring(deaths)}
+  elseif alone(started) and (since >= tonumber(ARGV[5]) or all >= tonumber(ARGV[6])) then
+    reply[#reply + 1] = {entry, payload, deaths}
   else
-    redis.call('XADD', KEYS[3], '*', 'm', payload, 'd', tostring(deaths), 'w', ARGV[1])
+    redis.call('XADD', KEYS[3], '*', 'm', payload, 'd', deaths, 'w', ARGV[1])
     redis.call('XACK', KEYS[3], ARGV[4], entry)
     redis.call('XDEL', KEYS[3], entry)
     redis.call('HDEL', KEYS[2], mark_of(KEYS[3], entry))
