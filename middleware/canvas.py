@@ -6,11 +6,16 @@ here in pages. It is not part of the message afterwards either: a retry reads it
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+import dramatiq
 from dramatiq import Broker, Middleware
 
+from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
+from understudy.canvas.compose import Canvas as Composed
+from understudy.canvas.continuing import continue_as
 from understudy.errors import GuardUnavailable, ServerUnavailable, WorkflowError
 from understudy.plans.place import TAKES, WORKFLOW, workflow_of
 from understudy.plans.reading import Flow
@@ -24,6 +29,9 @@ class Canvas(Middleware):
     @property
     def actor_options(self) -> set[str]:
         return {WORKFLOW, TAKES, "immutable", "into"}
+
+    def concerns(self, actor: dramatiq.Actor[..., Any]) -> Collection[str]:
+        return (TAKES,)
 
     def before_process_message(self, broker: Broker, message: Any) -> None:
         held, settling = of(broker, message)
@@ -41,6 +49,13 @@ class Canvas(Middleware):
             held.kwargs = {**held._message.kwargs, into: value}
         if held.execution is not None:
             held.execution.args, held.execution.kwargs = held.args, held.kwargs
+
+
+def continued(broker: SettlingBroker, held: HeldMessage, result: Composed) -> None:
+    """A canvas that the body returns is no result, but runs in its place (C15)."""
+    if not isinstance(broker, RedisBroker):
+        raise TypeError("a canvas is continued by Understudy's own broker only")
+    held.outcome.fields["instead"] = continue_as(broker, held, result.elements())
 
 
 def _input(broker: SettlingBroker, held: HeldMessage, node: int) -> Any:

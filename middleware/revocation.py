@@ -27,7 +27,7 @@ from understudy.revocations import Revocations
 
 from .executions import of, opened
 from .states import end_as_revoked
-from .termination import Termination
+from .termination import Termination, names_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +63,11 @@ class Revocation(Middleware):
         Raises:
           GuardUnavailable: nobody knows.
         """
+        ids = names_of(held)
         if clock.monotonic() < self._believed_until:
-            return held.message_id in self._revoked
+            return not self._revoked.isdisjoint(ids)
         try:
-            return Revocations(broker.storage).holds(held.message_id)
+            return any(Revocations(broker.storage).holds(id) for id in ids)
         except ServerUnavailable as error:
             raise GuardUnavailable(
                 f"it cannot be known whether the message is revoked, so the actor did not run: {error}"

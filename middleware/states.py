@@ -13,7 +13,8 @@ from dramatiq import Broker, Middleware
 
 from understudy import clock, serialization
 from understudy.actors import declared
-from understudy.brokers.settlement import HeldMessage
+from understudy.brokers.settlement import HeldMessage, SettlingBroker
+from understudy.canvas.compose import Canvas as Composed
 from understudy.durations import to_millis
 from understudy.errors import (
     HookFailed,
@@ -22,11 +23,15 @@ from understudy.errors import (
     RetryAsked,
     Revoked,
     SerializationError,
+    ServerUnavailable,
+    UnderstudyError,
 )
 from understudy.exceptions import encode_exception, format_traceback
 from understudy.outcome import Disposition
+from understudy.plans.place import WORKFLOW
 from understudy.states import State
 
+from .canvas import continued
 from .executions import of, opened
 
 
@@ -54,7 +59,9 @@ class States(Middleware):
         outcome.fields.update(actor=held.actor_name, queue=held.queue_name, retries=held.retries)
         if "parent_id" in held.options:
             outcome.fields["parent"] = str(held.options["parent_id"])
-        if exception is None:
+        if exception is None and isinstance(result, Composed):
+            exception = self._go_on(settling, held, result)
+        elif exception is None:
             exception = self._succeed(held, result, settling.settings.max_result_size)
         if exception is None or outcome.disposition is Disposition.HAND_BACK:
             return
@@ -80,14 +87,28 @@ class States(Middleware):
             for part in execution.contributors:
                 part.contribute(outcome, None)
             self._succeed(held, None, 1_024)
+            outcome.stops = True  # in a workflow nothing follows it (C11, H11)
             return
         outcome.state = State.REVOKED
         outcome.fields["exception"] = encode_exception(Revoked("it was skipped before it ran"))
 
+    def _go_on(self, broker: SettlingBroker, held: HeldMessage, result: Composed) -> Exception | None:
+        """Let a workflow run in the place of the message; an exception when it cannot, which fails the message."""
+        try:
+            continued(broker, held, result)
+        except ServerUnavailable:
+            raise
+        except (UnderstudyError, TypeError) as error:
+            held.outcome.decide(Disposition.FAILED, reason=type(error).__name__)
+            held.fail()
+            return error
+        return None
+
     def _succeed(self, held: HeldMessage, result: Any, limit: int) -> Exception | None:
         """Record the result; an exception when it cannot be recorded, which fails the message (S18)."""
         outcome = held.outcome
-        if held.execution is not None and declared(held.execution.actor).ignore_result:
+        ignores = held.execution is not None and declared(held.execution.actor).ignore_result
+        if ignores and WORKFLOW not in held.options:  # another step may need it (H14)
             result = None
         try:
             data = serialization.dumps(result, root="result")

@@ -19,6 +19,7 @@ from dramatiq.middleware.threading import current_platform, raise_thread_excepti
 from understudy import clock
 from understudy.brokers.settlement import HeldMessage
 from understudy.execution import Execution, Terminated
+from understudy.plans.place import WORKFLOW, parse_id
 
 from .executions import of, opened
 
@@ -75,10 +76,10 @@ class Termination(Middleware):
         self.after_process_message(broker, message)
 
     def stop(self, messages: Collection[str]) -> None:
-        """End the bodies of ``messages`` that run here."""
+        """End the bodies of ``messages``, or of workflows, that run here."""
         with self._lock:
             for body in self._bodies.values():
-                if body.held.message_id in messages and not body.execution.terminated:
+                if not body.execution.terminated and any(id in messages for id in names_of(body.held)):
                     logger.warning("%s: it is revoked; its body is ended", body.held)
                     body.execution.terminate("terminated")
                     if body.execution.uses_items:
@@ -94,3 +95,9 @@ class Termination(Middleware):
                 if body.end_at is not None and now >= body.end_at:
                     body.end_at = None
                     body.execution.end_now()
+
+
+def names_of(held: HeldMessage) -> tuple[str, ...]:
+    """By what a message may be revoked: its id, and its workflow's."""
+    found = parse_id(held.message_id) if WORKFLOW in held.options else None
+    return (held.message_id,) if found is None else (held.message_id, found[0])

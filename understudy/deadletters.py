@@ -22,10 +22,15 @@ import msgspec
 
 from . import clock
 from .brokers.names import LEVELS, NORMAL, QueueKeys
+from .brokers.pipelines import later
+from .canvas.resuming import retry_node
 from .durations import to_millis
 from .errors import DecodeError
 from .inspection import consumed, describe, is_poison, server_now
+from .plans.place import parse_id
+from .plans.reading import Flow
 from .records import Record, Records
+from .states import State
 from .storage.client import Storage
 
 #: Dead letters read in one request. Their messages come along, and may be large.
@@ -158,7 +163,18 @@ class DeadLetters:
 
         ``"gone"``: it is no dead letter any more, somebody was faster. ``"succeeded"``: the same message has succeeded
         since; it was left alone.
+
+        A step of a workflow is taken up by that: what depends on it runs too, when it has succeeded.
+
+        Raises:
+          NotResumable: the workflow has gone on without the step, or was revoked.
         """
+        step = self._step(letter)
+        if step is not None:
+            flow, node = step
+            if not retry_node(flow, node):
+                return "succeeded" if flow.ending(node).state is State.SUCCESS else "gone"
+            return "requeued" if self._remove(letter.queue, [letter.member]) else "gone"
         keys, storage_keys = self._keys(letter.queue), self._storage.keys
         reply = self._storage.run(
             "requeue",
@@ -169,11 +185,23 @@ class DeadLetters:
                 keys.streams[letter.stream - 1],
                 storage_keys.state(letter.message_id),
                 storage_keys.items(letter.message_id),
+                *(storage_keys.state(id) for id in later(_options(letter.payload))),
             ],
-            [letter.member, fresh(letter.payload), storage_keys.channel(letter.message_id), to_millis(REMEMBER)],
+            [
+                *(letter.member, fresh(letter.payload), storage_keys.channel(letter.message_id)),
+                *(to_millis(REMEMBER), letter.message_id),
+            ],
         )
         verdicts: dict[int, Verdict] = {1: "requeued", 0: "gone", -1: "succeeded"}
         return verdicts[int(reply)]
+
+    def _step(self, letter: DeadLetter) -> tuple[Flow, int] | None:
+        """The workflow and the node of a dead letter that belongs to one which is known."""
+        found = parse_id(letter.message_id)
+        if found is None or b'"workflow"' not in letter.payload:
+            return None
+        flow = Flow(self._storage, found[0])
+        return (flow, found[1]) if flow.exists() else None
 
     def purge(self, letters: Iterable[DeadLetter]) -> int:
         """Remove ``letters`` for good; returns how many there still were."""
@@ -343,6 +371,11 @@ def _fields(payload: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _options(payload: bytes) -> dict[str, Any]:
+    found = _fields(payload).get("options")
+    return found if isinstance(found, dict) else {}
 
 
 def _string(fields: dict[str, Any], name: str) -> str:

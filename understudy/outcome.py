@@ -30,6 +30,24 @@ class Disposition(StrEnum):
     DEAD = "dead"
 
 
+@dataclass(frozen=True)
+class Continued:
+    """A part of a workflow that begins in the place of a message (C15).
+
+    Attributes:
+      first: its first node.
+      to: the streams that its nodes mean by number.
+      aside: the name under which a workflow of its own was put aside; empty when it is a part of the message's.
+      size: the number of its last node.
+    """
+
+    workflow: str
+    first: int
+    to: str
+    aside: str = ""
+    size: int = 0
+
+
 @dataclass
 class Outcome:
     """What follows from one execution. Durations are in seconds.
@@ -44,7 +62,7 @@ class Outcome:
       follow_ups: messages (with their delay) that exist only if this outcome is committed.
       reason: why, for the log.
       stops: nothing follows it in its workflow although it did not fail: it was skipped.
-      instead: the node that runs in its place in its workflow.
+      continued: the workflow, or the part of one, that goes on in its place.
       poison: it becomes a dead letter because processes died at it.
       again: what comes back in place of the message itself: it under the same id, with other arguments (R07).
     """
@@ -62,7 +80,7 @@ class Outcome:
     poison: bool = False
     again: Message[Any] | None = None
     stops: bool = False
-    instead: int | None = None
+    continued: Continued | None = None
 
     @property
     def records_anything(self) -> bool:

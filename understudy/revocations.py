@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .brokers.names import QueueKeys
+from .brokers.operations import Operations
+from .brokers.workflows import UNFINISHED, Kept, abort, step
 from .durations import to_millis
 from .errors import Revoked
 from .exceptions import encode_exception
 from .holds import GROUP
+from .plans.place import Place, parse_id
+from .plans.reading import Flow
 from .states import State
-from .storage.client import Storage
+from .storage.client import Storage, Value
 
 #: Seconds for which it is remembered that a message is revoked.
 KEPT = 7 * 86_400.0
@@ -30,7 +34,7 @@ class Revocations:
         self.storage = storage
 
     def revoke(self, message_id: str, *, terminate: bool, result_ttl: float) -> State:
-        """Let nobody run a message any more; its state afterwards (see ``Handle.revoke``).
+        """Let nobody run a message, or a whole workflow, any more; its state afterwards (see ``Handle.revoke``).
 
         Args:
           terminate: stop its body if it runs.
@@ -40,28 +44,49 @@ class Revocations:
           ServerUnavailable: it may or may not have been revoked; doing it again does no harm.
         """
         storage, keys = self.storage, self.storage.keys
+        flow = Flow(storage, message_id)
+        if flow.exists():
+            return self._revoke_workflow(flow, terminate=terminate, result_ttl=result_ttl)
+        place = _place(storage, message_id)
         queues = [QueueKeys(keys.namespace, raw.decode()) for raw in storage.call("SMEMBERS", keys.queues)]
         exception = encode_exception(Revoked("revoked"))
         while True:
             by, claim = ((raw or b"").decode() for raw in storage.call("HMGET", keys.state(message_id), "by", "claim"))
             held_in = QueueKeys(keys.namespace, by.rsplit("/", 2)[0])
+            operations = Operations(
+                *(keys.clock, keys.revoked, keys.stopped, keys.state(message_id), keys.items(message_id)),
+                *(keys.claim(claim), keys.claimed_items(claim)),
+                *(key for queue in queues for key in (queue.delayed, queue.payloads, queue.ids)),
+                *held_in.streams,
+            )
+            ttl = result_ttl
+            if place is not None:
+                ttl, kept = UNFINISHED, Kept(result_ttl, max(result_ttl, KEPT))
+                step(operations, keys, place, State.REVOKED, message_id=message_id, kept=kept)
             verdict, state = storage.run(
                 "revoke",
+                operations.keys,
                 [
-                    *(keys.clock, keys.revoked, keys.stopped, keys.state(message_id), keys.items(message_id)),
-                    *(keys.claim(claim), keys.claimed_items(claim)),
-                    *(key for queue in queues for key in (queue.delayed, queue.payloads, queue.ids)),
-                    *held_in.streams,
-                ],
-                [
-                    *(message_id, "stop" if terminate else "stay", to_millis(KEPT), to_millis(result_ttl), exception),
+                    *(message_id, "stop" if terminate else "stay", to_millis(KEPT), to_millis(ttl), exception),
                     *(keys.channel(message_id), keys.revocations, GROUP, len(queues), by, claim),
+                    *(int(place is not None), *operations.args),
                 ],
             )
             if verdict == b"revoked":
                 return State.REVOKED
             if verdict != b"again":
                 return State(state.decode() or "PENDING")
+
+    def _revoke_workflow(self, flow: Flow, *, terminate: bool, result_ttl: float) -> State:
+        keys = self.storage.keys
+        operations = Operations(keys.clock, keys.revoked, keys.stopped)
+        place = Place(flow.id, flow.root[1], "-", flow.streams())
+        abort(operations, keys, place, kept=Kept(result_ttl, max(result_ttl, KEPT)))
+        order = "stop" if terminate else "stay"
+        head: list[Value] = [flow.id, order, to_millis(KEPT), keys.revocations]
+        if self.storage.run("abort", operations.keys, [*head, *operations.args]):
+            return State.REVOKED
+        return State((flow.ask("state")[0] or b"PENDING").decode())
 
     def holds(self, message_id: str) -> bool:
         """Whether a message is revoked: asks the server.
@@ -83,3 +108,15 @@ class Revocations:
             if len(page) < 2 * PAGE:
                 return
             start += PAGE
+
+
+def _place(storage: Storage, message_id: str) -> Place | None:
+    """The place of a message in its workflow, if it has one."""
+    found = parse_id(message_id)
+    if found is None:
+        return None
+    flow = Flow(storage, found[0])
+    if not flow.exists():
+        return None
+    entry = flow.entry(found[1])
+    return None if entry.is_group else Place(*found, entry.up, flow.streams())

@@ -24,11 +24,13 @@ from understudy.errors import Revoked
 from understudy.exceptions import encode_exception
 from understudy.holds import counts
 from understudy.outcome import Outcome
+from understudy.plans.place import WORKFLOW
 from understudy.states import State
 from understudy.uniqueness import lock_name
 
 from .operations import Operations
 from .transport import Transport
+from .workflows import UNFINISHED, ended
 
 #: How much longer than the id a copy's name is (see ``copies`` in ``_prelude.lua``).
 _SUFFIX = len("|") + 16
@@ -97,7 +99,8 @@ def cancel(broker: Transport, queue_name: str, message_id: str) -> int:
         outcome.fields["actor"] = actor_name
     queue, record = broker.keys_of(queue_name), names.state(message_id)
     operations = Operations(names.clock, queue.delayed, queue.payloads, queue.ids, record)
-    operations.state(record, outcome, channel=names.channel(message_id), ttl=ttl)
+    is_step = any(WORKFLOW in copy.message.options for copy in copies if copy.message is not None)
+    operations.state(record, outcome, channel=names.channel(message_id), ttl=UNFINISHED if is_step else ttl)
     # Nothing to mark; but what is remembered of its items expires with the record.
     operations.marks(names.items(message_id), {}, token="", ttl=ttl)
     locks = {lock_name(copy.message.actor_name, copy.message.options) for copy in copies if copy.message is not None}
@@ -109,7 +112,8 @@ def cancel(broker: Transport, queue_name: str, message_id: str) -> int:
         # Kept for a retry that will not come; what was done under it is remembered as after a failure.
         outcome.claim = "release"
         operations.claim(names.claim(key), outcome, token="", items=names.claimed_items(key), ttl=ttl)
-    count = 2 + len(locks) + bool(key)
+    options = next((copy.message.options for copy in copies if copy.message is not None), {})
+    count = 2 + len(locks) + bool(key) + ended(broker, operations, message_id, options, State.REVOKED)
     arguments = [message_id, f"cancel/{uuid.uuid4().hex}", count, *operations.args]
     return int(broker.storage.run("cancel", operations.keys, arguments))
 

@@ -12,7 +12,7 @@ from dramatiq.errors import ActorNotFound
 
 from understudy import clock
 from understudy.actors import declared
-from understudy.errors import DecodeError
+from understudy.errors import DecodeError, Revoked
 from understudy.exceptions import encode_exception
 from understudy.holds import Hold
 from understudy.outcome import Disposition, Outcome
@@ -20,7 +20,7 @@ from understudy.plans.place import WORKFLOW, Place
 from understudy.states import State
 from understudy.uniqueness import OPTION, lock_name
 
-from . import followers, staging, workflows
+from . import followers, pipelines, staging, workflows
 from .committer import UNCLAIMED
 from .held import HeldMessage
 from .names import QueueKeys
@@ -137,9 +137,10 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     if held.staged:
         staging.publish(broker, held, operations)
         count += 1
-    if place is not None and outcome.disposition not in _BACK and held.misfits < 2:
-        workflows.step(broker, operations, place, _end(outcome), message_id=held.message_id, instead=outcome.instead)
-        count += 1
+    if (place is not None or outcome.continued is not None) and outcome.disposition not in _BACK and held.misfits < 2:
+        count += workflows.goes_on(broker, operations, held, place, _end(outcome))
+    if pipelines.TARGET in held.options and outcome.disposition not in _BACK:
+        count += _stop_pipeline(broker, operations, held, ttl)
     # Before what follows, which may be the next one of its kind. A lock that fails an outcome is somebody else's.
     if not held.misfits:
         count += _free(broker, operations, held._message, ended=outcome.disposition not in _BACK)
@@ -166,6 +167,26 @@ def _end(outcome: Outcome) -> str:
     if outcome.state is not None and outcome.state.terminal:
         return outcome.state.value
     return State.SUCCESS if outcome.disposition is Disposition.DONE else State.FAILURE
+
+
+def _stop_pipeline(broker: Transport, operations: Operations, held: HeldMessage, ttl: float) -> int:
+    """What comes after it in one of Dramatiq's pipelines never runs, unless it has succeeded."""
+    outcome = held.outcome
+    state, fields = outcome.state, outcome.fields
+    exception, traceback = fields.get("exception", b""), fields.get("traceback", b"")
+    if outcome.stops:
+        state, traceback = State.REVOKED, b""
+        exception = encode_exception(Revoked(f"message {held.message_id} was skipped, so nothing follows it"))
+    if state is None or state is State.SUCCESS:
+        return 0
+    keys = broker.storage.keys
+    return pipelines.stop(
+        *(operations, keys, held.message_id, held.options),
+        state=state,
+        exception=exception,
+        traceback=traceback,
+        ttl=max(ttl, broker.dead_ttl),
+    )
 
 
 def write_unreadable(
@@ -242,7 +263,11 @@ def _failure(
     outcome.fields.update(actor=actor, queue=queue.queue, exception=encode_exception(error))
     kept = workflows.UNFINISHED if WORKFLOW in options else broker.settings.result_ttl
     operations.state(keys.state(message_id), outcome, channel=keys.channel(message_id), ttl=kept)
-    return 1 + workflows.ended(broker, operations, message_id, options, State.FAILURE)
+    exception, ttl = outcome.fields["exception"], max(broker.settings.result_ttl, broker.dead_ttl)
+    count = 1 + workflows.ended(broker, operations, message_id, options, State.FAILURE)
+    return count + pipelines.stop(
+        operations, keys, message_id, options, state=State.FAILURE, exception=exception, ttl=ttl
+    )
 
 
 def _ttl(broker: Transport, held: HeldMessage) -> float:

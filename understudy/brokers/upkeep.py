@@ -22,7 +22,7 @@ from .reaper import Reaper
 from .sharing import give_up_stuck, share
 from .staging import pump
 from .transport import Transport
-from .workflows import fan
+from .workflows import fan, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 GATHER = 0.005
 #: Delayed messages promoted in one step, and the longest sleep in ms until the next look.
 PROMOTE, LONGEST_SLEEP = 200, 1000
+#: Seconds between two looks for workflows whose time is over.
+SWEEP = 10.0
 
 
 class Upkeep:
@@ -52,6 +54,7 @@ class Upkeep:
         self._pulse: Lease | None = None
         self._helping = threading.Lock()
         self._next_look = 0.0
+        self._next_sweep = 0.0
 
     # -- life --------------------------------------------------------------------------------------------
 
@@ -175,6 +178,7 @@ class Upkeep:
         broker, wait = self.broker, float(LONGEST_SLEEP)
         pump(broker)
         fan(broker)
+        self._sweep()
         for name in sorted(broker.queues):
             keys = broker.keys_of(name)
             while True:
@@ -188,6 +192,12 @@ class Upkeep:
             if left >= 0:
                 wait = min(wait, float(left))
         return wait / 1000
+
+    def _sweep(self) -> None:
+        """What is over may lie a while longer; in a worker this is done now and then only."""
+        if clock.monotonic() >= self._next_sweep or not self.running:
+            self._next_sweep = clock.monotonic() + SWEEP
+            sweep(self.broker)
 
     def _keep(self) -> None:
         interval = min(self.broker.settings.heartbeat_timeout / 5, 1.0)

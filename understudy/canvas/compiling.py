@@ -101,15 +101,22 @@ class Compiler:
     Args:
       base: the first number that is free.
       streams: those that nodes of the workflow mean by number already.
+      extends: it is a part of a workflow that is stored already.
     """
 
     def __init__(
-        self, broker: SettlingBroker, workflow: str, *, base: int = 1, streams: tuple[Stream, ...] = ()
+        self,
+        broker: SettlingBroker,
+        workflow: str,
+        *,
+        base: int = 1,
+        streams: tuple[Stream, ...] = (),
+        extends: bool = False,
     ) -> None:
         self.broker = broker
         self.workflow = workflow
         self._next = base
-        self._extends = base > 1
+        self._extends = extends
         self._streams = dict.fromkeys(streams)
         self._callbacks: dict[tuple[Callback, int | None, int | None], int] = {}
         self._number_of: dict[Element, int] = {}
@@ -225,8 +232,7 @@ class Compiler:
         return list(self._streams).index(stream) + 1
 
     def _level(self, message: Message[Any]) -> int:
-        actor = self.broker.actors.get(message.actor_name)
-        return level_of(message.options.get("priority", 0 if actor is None else actor.priority))
+        return _level_of(self.broker, message)
 
     # -- fields ------------------------------------------------------------------------------------------
 
@@ -333,3 +339,29 @@ def _runs(numbers: list[int]) -> Iterable[tuple[int, int]]:
         if place == len(numbers) or numbers[place] != numbers[place - 1] + 1:
             yield numbers[start], place - start
             start = place
+
+
+def streams_of(broker: SettlingBroker, strand: list[Element]) -> tuple[Stream, ...]:
+    """Every stream that the messages of a strand, and its callbacks, may be put on."""
+    found: dict[Stream, None] = {}
+
+    def add(message: Message[Any]) -> None:
+        found.setdefault(Stream(message.queue_name, _level_of(broker, message)))
+
+    def walk(strand: list[Element]) -> None:
+        for element in strand:
+            for callback in (*element.good, *element.bad):
+                add(callback.message)
+            if isinstance(element, Task):
+                add(element.message)
+            elif isinstance(element, Parallel):
+                for member in element.members:
+                    walk(member)
+
+    walk(strand)
+    return tuple(found)
+
+
+def _level_of(broker: SettlingBroker, message: Message[Any]) -> int:
+    actor = broker.actors.get(message.actor_name)
+    return level_of(message.options.get("priority", 0 if actor is None else actor.priority))

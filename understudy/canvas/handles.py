@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +14,11 @@ from understudy.handle import LOOK_AGAIN, Handle
 from understudy.plans.place import node_id, parse_id
 from understudy.plans.reading import Ending, Entry, Flow
 from understudy.records import Record, Records
+from understudy.revocations import Revocations
 from understudy.runtime import installed
 from understudy.states import State
+
+from .resuming import forget, resume
 
 
 def workflow(id: str) -> WorkflowHandle:
@@ -144,6 +148,53 @@ class WorkflowHandle(Handle):
             raise value.error
         return value
 
+    def revoke(self, *, terminate: bool = False) -> State:
+        """Revoke the workflow, by the handle of its end: it is REVOKED at once, and so is all of it that waits. Bodies
+        that run go on to their end, and nothing follows them; with ``terminate`` they are ended. By the handle of
+        another step: that step, and with it what comes after it (C10).
+
+        Raises:
+          WorkflowError: a group cannot be revoked by itself; revoke its members, or the workflow.
+          ServerUnavailable: it may or may not have been revoked; doing it again does no harm.
+        """
+        whole = self._node is None or self.node == self.flow.root[1]
+        if not whole and self.is_group:
+            raise WorkflowError(f"{self.id} is a group; revoke its members, or the workflow {self.workflow_id}")
+        self._terminal = None
+        known = Revocations(self._records.storage)
+        ttl = installed().settings.result_ttl
+        return known.revoke(self.workflow_id if whole else self.id, terminate=terminate, result_ttl=ttl)
+
+    def resume(
+        self,
+        *,
+        from_step: Handle | str | int | None = None,
+        with_args: Sequence[Any] | None = None,
+    ) -> None:
+        """Run again what failed, and what depends on it, with the stored results of the rest.
+
+        Args:
+          from_step: a step of the outermost chain (its handle, id or number) from which on everything runs anew,
+            although it had succeeded.
+          with_args: the arguments of that step, in place of its own and of the result before it.
+
+        Raises:
+          NotResumable: it has not failed, or was revoked; the message says what can be done.
+          ServerUnavailable: it may or may not go on; resuming again does no harm.
+        """
+        self._terminal = None
+        step = from_step.id if isinstance(from_step, Handle) else from_step
+        resume(self.flow, step=None if step is None else _number(self.workflow_id, step), args=with_args)
+
+    def forget(self) -> None:
+        """Remove what is known of the workflow, once it has ended; its ids read PENDING again.
+
+        Raises:
+          WorkflowError: it has not ended; revoke it first.
+        """
+        self._terminal = None
+        forget(self.flow)
+
     # -- waiting -----------------------------------------------------------------------------------------
 
     def _look(self, propagate: bool) -> tuple[bool, Any]:
@@ -189,6 +240,17 @@ class WorkflowHandle(Handle):
 
     def _of(self, node: int) -> WorkflowHandle:
         return WorkflowHandle(self.workflow_id, self._records, node=node)
+
+
+def _number(workflow_id: str, step: str | int) -> int:
+    if isinstance(step, int):
+        return step
+    found = parse_id(step)
+    if found is None or found[0] != workflow_id:
+        raise TypeError(
+            f"from_step is a step of workflow {workflow_id}: its handle, its id or its number, not {step!r}"
+        )
+    return found[1]
 
 
 class _Raised:

@@ -22,7 +22,7 @@ from dramatiq import Message
 from understudy.brokers.operations import Operations
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.staging import SWEPT
-from understudy.brokers.workflows import begin, fan
+from understudy.brokers.workflows import Kept, begin, fan
 from understudy.durations import to_millis
 from understudy.errors import ServerUnavailable, WorkflowError, WorkflowExists
 from understudy.plans.place import spelled
@@ -67,14 +67,7 @@ def run(
 
 def _accept(broker: RedisBroker, plan: Plan) -> None:
     storage, keys = broker.storage, broker.storage.keys
-    fields: dict[str, Value] = {
-        "v": VERSION,
-        "to": spelled(plan.streams),
-        "first": plan.first,
-        "value": plan.value,
-        "size": plan.size,
-        **plan.fields,
-    }
+    fields: dict[str, Value] = {**head_of(plan), **plan.fields}
     *before, last = _paged(fields)
     aside = keys.composed(f"{plan.workflow}:{uuid.uuid4().hex[:8]}")
     for page in before:
@@ -82,13 +75,30 @@ def _accept(broker: RedisBroker, plan: Plan) -> None:
     operations = Operations(
         keys.clock, keys.producer(_producer), aside, keys.workflow(plan.workflow), keys.ended_nodes(plan.workflow)
     )
-    begin(broker, operations, plan.workflow, plan.first, plan.streams)
+    begin(operations, keys, plan.workflow, plan.first, plan.streams, kept=Kept.by(broker))
     head: list[Value] = [threading.get_ident(), next(_calls), sum(len(page) for page in before) // 2, plan.size]
     reply = int(storage.run("launch", operations.keys, [*head, len(last) // 2, *last, *operations.args]))
     if reply == -1:
         raise WorkflowExists(f"there is a workflow {plan.workflow!r} already; nothing was accepted. Give another name")
     if reply == -2:
         raise WorkflowError("what was put aside of the workflow is gone; nothing was accepted. Run it again")
+
+
+def head_of(plan: Plan) -> dict[str, Value]:
+    """The fields that describe the workflow as a whole."""
+    return {
+        "v": VERSION,
+        "to": spelled(plan.streams),
+        "first": plan.first,
+        "value": plan.value,
+        "size": plan.size,
+    }
+
+
+def put_aside(broker: RedisBroker, key: str, fields: dict[str, Value], *, ttl: float) -> None:
+    """Write fields where nothing leads to them yet. ``ttl`` seconds until they are swept; 0: ``key`` is a workflow."""
+    for page in _paged(fields):
+        broker.storage.run("compose", [key], [to_millis(ttl), *page])
 
 
 def _paged(fields: dict[str, Value]) -> Iterator[list[Value]]:

@@ -6,6 +6,7 @@ strand of a group above that never began.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from understudy.errors import ChordError, Revoked
 from understudy.states import State
 from understudy.storage.client import Storage
 
-from .pages import unpack
+from .pages import Letter, read_page, unpack
 from .place import Stream, node_id, parse_id, streams_in
 
 #: Records that are read in one round trip.
@@ -26,6 +27,7 @@ PAGE = 1_000
 FIELDS = ("state", "result", "exception", "traceback", "instead", "done_at")
 
 Fields = dict[str, bytes]
+_ALL = "the workflow was revoked"
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,29 @@ class Flow:
             fields = self._records([node])[0]
         return node, fields, replaced
 
+    def has_ended(self, node: int) -> bool:
+        """Whether ``node`` counts as ended."""
+        return bool(self.storage.call("GETBIT", self.storage.keys.ended_nodes(self.id), node))
+
+    def unsuccessful(self, nodes: Sequence[int]) -> Iterator[int]:
+        """Those of ``nodes`` that have not succeeded, in turn. Read in pages."""
+        for start in range(0, len(nodes), PAGE):
+            page = nodes[start : start + PAGE]
+            for node, fields in zip(page, self._records(page), strict=True):
+                if _state(fields) is not State.SUCCESS and self.ending(node, fields).state is not State.SUCCESS:
+                    yield node
+
+    def letters(self, node: int) -> Iterator[Letter]:
+        """What ``node`` starts, as it was composed. Read page by page."""
+        for number in itertools.count():
+            data = self.ask(f"l{node}.{number}")[0]
+            if data is None:
+                return
+            page = read_page(data)
+            yield from page.letters
+            if page.last:
+                return
+
     def counts(self, group: int) -> tuple[int, int] | None:
         """How many members have succeeded, and have not; None when the group has not begun."""
         done, failed = self.ask(f"d{group}", f"e{group}")
@@ -174,7 +199,7 @@ class Flow:
             return None
         done, failed = counts
         if done + failed < entry.size:
-            return Ending(State.STARTED)
+            return _revoked(_ALL) if self.ask("state")[0] == b"REVOKED" else Ending(State.STARTED)
         if done >= entry.need:
             return Ending(State.SUCCESS, values=lambda: list(self.outcomes(self.members(entry.node))))
         return Ending(State.FAILURE, {"exception": self._failure_in(entry)})
@@ -199,7 +224,7 @@ class Flow:
             if above is not None:
                 return above
         if state == b"REVOKED":
-            return _revoked("the workflow was revoked")
+            return _revoked(_ALL)
         return None
 
     def _after(self, cause: Entry) -> Ending:

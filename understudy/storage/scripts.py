@@ -9,13 +9,14 @@ from importlib import resources
 NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "started", "item", "progress", "stage", "settle", "pump"),
     *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist"),
-    *("revoke", "revoked", "compose", "launch", "fan"),
+    *("revoke", "revoked", "compose", "launch", "fan", "extend", "abort", "sweep"),
+    *("reopen", "relaunch"),
     *("lead", "resign", "register", "tick", "order", "time"),
 )
 #: Those that apply operations, and have them put before.
-APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick", "launch", "fan"})
+APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick", "launch", "fan", "revoke", "abort"})
 #: Those of them that may let a workflow go on.
-ADVANCING = frozenset({"settle", "launch", "fan"})
+ADVANCING = frozenset({"settle", "launch", "fan", "cancel", "revoke", "abort"})
 #: Those that need nothing before. The functions there are made anew at every run, which is felt in a short script.
 ALONE = frozenset({"send", "size"})
 

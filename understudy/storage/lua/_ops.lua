@@ -300,7 +300,7 @@ end
 -- only_free(ops): of a message that has ended before nothing is left to do but to free its lock, and to tell its workflow.
 local function only_free(ops)
   for i = #ops, 1, -1 do
-    if ops[i].name == 'free' then ops[i][3] = '1' elseif ops[i].name ~= 'step' then table.remove(ops, i) end
+    if ops[i].name == 'free' then ops[i][3] = '1' elseif ops[i].name ~= 'step' and ops[i].name ~= 'stop' then table.remove(ops, i) end
   end
 end
 

@@ -17,9 +17,14 @@
 --           first node of what runs in its place ("-" for nothing), name of the workflow, its channel, channel to wake,
 --           TTL in ms after success, after failure, numbers of the streams        a node has ended
 --   begin   the same; the node in its place is begun
-LENGTH.step, LENGTH.begin = 15, 15
+--   abort   the same; the workflow is revoked
+--   found   workflow as it was put aside, workflow, ended nodes, number of the last node        it exists from now on
+--   stop    record, record of the message that failed, TTL in ms, state, exception, traceback, id of that message, channel
+--           a later message of one of Dramatiq's pipelines has ended with an earlier one, unless that has succeeded
+LENGTH.step, LENGTH.begin, LENGTH.abort, LENGTH.found, LENGTH.stop = 15, 15, 15, 4, 8
 TYPES.step = {'hash', 'string', 'set', 'zset', 'hash'}
-TYPES.begin = TYPES.step
+TYPES.begin, TYPES.abort, TYPES.found = TYPES.step, TYPES.step, {'hash', 'hash', 'string'}
+TYPES.stop = {'hash', 'hash'}
 
 -- back(op, ...): the command that takes back what was just written.
 local function back(op, ...) op.back[#op.back + 1] = {...} end
@@ -186,4 +191,47 @@ function UNDO.step(op)
   for i = #(op.back or {}), 1, -1 do redis.pcall(unpack(op.back[i])) end
 end
 
-UNDO.begin = UNDO.step
+UNDO.begin, UNDO.abort = UNDO.step, UNDO.step
+
+-- is_open(op): the workflow is known, and has not ended.
+local function is_open(op)
+  local flow = redis.call('HMGET', key(op, 1), 'v', 'state')
+  return flow[1] and not flow[2]
+end
+
+function APPLY.abort(op, at)
+  prepare(op)
+  finish(op, at, 'REVOKED', nil, op[6])
+end
+
+function APPLY.found(op)
+  op.left = left(key(op, 1))
+  redis.call('RENAME', key(op, 1), key(op, 2))
+  op.moved = true
+  redis.call('PERSIST', key(op, 2))
+  redis.call('SETBIT', key(op, 3), op[4], 0)
+end
+
+function UNDO.found(op)
+  if not op.moved then return end
+  redis.pcall('DEL', key(op, 3))
+  redis.pcall('RENAME', key(op, 2), key(op, 1))
+  keep(key(op, 1), op.left)
+end
+
+function APPLY.stop(op, at)
+  look(op)
+  local state = redis.call('HGET', key(op, 2), 'state')
+  if op.over and not expired(op.found.expires_at, at) then return end
+  -- A zombie has failed: the message that it held has succeeded since.
+  if state == 'SUCCESS' and op[4] == 'FAILURE' then return end
+  op.set, op.left = true, left(key(op, 1))
+  local ends = at + tonumber(op[3])
+  redis.call('DEL', key(op, 1))
+  redis.call('HSET', key(op, 1), 'v', '1', 'state', op[4], 'exception', op[5], 'traceback', op[6], 'stopped_by', op[7],
+    'done_at', at, 'expires_at', ends)
+  expire(key(op, 1), tonumber(op[3]) + 60000)
+  tell(op[8], op[4])
+end
+
+UNDO.stop = UNDO.unique

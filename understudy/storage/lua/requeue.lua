@@ -1,6 +1,8 @@
 -- requeue: a person gives a dead letter another try: it is a message on its stream again, with no attempts and no deaths.
--- KEYS: 1 clock, 2 dead letters, 3 their bodies, 4 stream, 5 state record, 6 items
--- ARGV: 1 member, 2 payload, 3 channel to tell, 4 ms for which the items that were done are remembered at least
+-- KEYS: 1 clock, 2 dead letters, 3 their bodies, 4 stream, 5 state record, 6 items, then the records of the messages that come after
+--       it in a pipeline
+-- ARGV: 1 member, 2 payload, 3 channel to tell, 4 ms for which the items that were done are remembered at least,
+--       5 message id
 -- Reply: 1 requeued; 0 there is no such dead letter (any more); -1 the message has succeeded since: it was left alone
 -- Safe to resend: what was requeued is not among the dead letters any more.
 if not redis.call('ZSCORE', KEYS[2], ARGV[1]) then return 0 end
@@ -19,4 +21,8 @@ end
 -- What is remembered of items must not expire while the message waits for its turn.
 local left = redis.call('PTTL', KEYS[6])
 if left >= 0 and left < tonumber(ARGV[4]) then expire(KEYS[6], tonumber(ARGV[4])) end
+-- What had ended with it may come to another end now.
+for i = 7, #KEYS do
+  if redis.call('HGET', KEYS[i], 'stopped_by') == ARGV[5] then redis.call('DEL', KEYS[i]) end
+end
 return 1

@@ -5,7 +5,8 @@
 --       then delayed, payloads and ids of each queue, then the streams of the queue where it was run last, by number
 -- ARGV: 1 message id, 2 "stop" ends a running body, "stay" does not, 3 ms for which it is remembered, 4 TTL in ms of the
 --       record, 5 exception (encoded), 6 the record's channel, 7 channel of the workers, 8 group, 9 number of queues,
---       10 the delivery that the record names ("" for none), 11 the idempotency key that it names
+--       10 the delivery that the record names ("" for none), 11 the idempotency key that it names, 12 number of operations, then
+--       the operations (`step`, of a message of a workflow)
 -- Reply: {"revoked", ""}  it has ended: REVOKED
 --        {"running", state}  its body runs; no other delivery of it will
 --        {"ended", state}  it had ended before: nothing was done
@@ -16,7 +17,16 @@ local id, queues = ARGV[1], tonumber(ARGV[9])
 local record = redis.call('HMGET', KEYS[4], 'state', 'expires_at', 'by', 'claim')
 local state = record[1] or ''
 local over = terminal(state)
-if over and not expired(record[2], at) then return {'ended', state} end
+local ops, position = {}, 13
+for i = 1, tonumber(ARGV[12] or 0) do ops[i], position = parse(ARGV, position) end
+for i = 1, #ops do
+  if not fits(ops[i]) then return {err = 'WRONGTYPE a key of the workflow holds something else; nothing was done'} end
+end
+if over and not expired(record[2], at) then
+  -- Its workflow may not know yet: an earlier attempt went no further.
+  if #ops > 0 then room(KEYS[1]); all_or_none(apply, ops, at) end
+  return {'ended', state}
+end
 if not over and ((record[3] or '') ~= ARGV[10] or (record[4] or '') ~= ARGV[11]) then return {'again', ''} end
 
 local running = false
@@ -63,4 +73,6 @@ if ARGV[11] ~= '' and not over then
   end
 end
 redis.pcall('PUBLISH', ARGV[6], 'REVOKED')
+local failed = all_or_none(apply, ops, at)
+if failed then return {err = failed} end
 return {'revoked', ''}

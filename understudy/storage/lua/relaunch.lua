@@ -1,0 +1,16 @@
+-- relaunch: lets a workflow go on whose nodes were reopened. What runs first lies in pages, as the members of a group do.
+-- KEYS: 1 the workflow, 2 ended workflows, 3 what is to be moved
+-- ARGV: 1 name of the workflow, 2 what it says of its earlier resumes, 3 what it says of this one, 4 number under which the pages
+--       lie, 5 channel to wake, 6 channel of the workflow
+-- Reply: 1 it goes on; 0 the workflow is not as it was seen: nothing was done
+-- Safe to resend: it says then that it was resumed.
+local flow = redis.call('HMGET', KEYS[1], 'v', 'resumed')
+if flow[2] == ARGV[3] then return 1 end
+if not flow[1] or (flow[2] or '0') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'resumed', ARGV[3], 'c' .. ARGV[4], '0')
+redis.call('HDEL', KEYS[1], 'state', 'done_at', 'expires_at', 'cause', 'doomed', 'swept')
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('SADD', KEYS[3], ARGV[1] .. ' ' .. ARGV[4])
+redis.pcall('PUBLISH', ARGV[5], ARGV[1])
+redis.pcall('PUBLISH', ARGV[6], 'PENDING')
+return 1
