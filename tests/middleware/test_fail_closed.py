@@ -284,11 +284,12 @@ def test_each_hook_asks_what_the_table_says_and_nothing_else(
     body = Body(broker, ACTORS[options])
     drain()
     body.ran_once()
-    assert list(asked) == list(ASKS), "all hooks were called, in the order of the table"
+    assert list(asked) == [name for name in ASKS if name in asked], "they were called in the order of the table"
+    # What guards idempotent actors only, or those that expire, or reads the input of a step, is not called for others.
+    assert set(ASKS) - set(asked) <= {"Canvas", "Idempotency", "Expiry"} - {options.title()}
+    assert ("Idempotency" in asked) == ("idempotency" in ACTORS[options])
     for name, exchanges in asked.items():
-        # What guards idempotent actors only, or reads the input of a step, asks nothing for others.
-        nothing = name == "Canvas" or "idempotency" not in ACTORS[options]
-        assert exchanges == list(ASKS[name]) or (exchanges == [] and nothing)
+        assert exchanges == list(ASKS[name])
     assert asked["Revocation"] == ["revoked"]
     assert BROKER_ASKS in faults.exchanges
 
