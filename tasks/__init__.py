@@ -25,10 +25,20 @@ broker = install(settings, middleware=stack(settings, buckets=BODY_SECONDS))
 
 from tasks import (  # noqa: E402 - actors stand on the broker that was installed above
     analytics_tasks,
+    cleanup_tasks,
     email_tasks,
     export_tasks,
     import_tasks,
     notification_tasks,
 )
 
-__all__ = ["analytics_tasks", "broker", "email_tasks", "export_tasks", "import_tasks", "notification_tasks", "settings"]
+__all__ = [
+    "analytics_tasks",
+    "broker",
+    "cleanup_tasks",
+    "email_tasks",
+    "export_tasks",
+    "import_tasks",
+    "notification_tasks",
+    "settings",
+]

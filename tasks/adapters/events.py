@@ -191,11 +191,15 @@ def roll_ups(database: Database, span: Span, *, start: float, end: float, name: 
     return result
 
 
-def purge(transaction: Transaction, *, before: float) -> int:
-    """Remove the events before a moment; their roll-ups stay. Returns how many. Those of stale periods are left."""
+def purge(transaction: Transaction, *, before: float, dry_run: bool = False) -> int:
+    """Remove the events before a moment; their roll-ups stay. Those of stale periods are left. Returns how many went,
+    or would have gone."""
     oldest = transaction.scalar("SELECT MIN(starts_at) FROM understudy_stale")
     if oldest is not None:
         before = min(before, float(oldest))
+    if dry_run:
+        found = "SELECT COUNT(*) FROM understudy_events WHERE occurred_at < :before"
+        return int(transaction.scalar(found, before=before))
     return transaction.execute("DELETE FROM understudy_events WHERE occurred_at < :before", before=before)
 
 

@@ -75,6 +75,13 @@ def expired(database: Database, *, now: float, most: int = 1_000) -> list[Export
     return [Export(**row) for row in found]
 
 
+def count_expired(database: Database, *, now: float) -> int:
+    """How many exports there are whose time is over."""
+    migrate(database, "exports", _MIGRATIONS)
+    with database.reading() as transaction:
+        return int(transaction.scalar("SELECT COUNT(*) FROM understudy_exports WHERE expires_at <= :now", now=now))
+
+
 def strike_out(database: Database, export: Export) -> bool:
     """Remove an export from the register, if it is still the one that was read."""
     with database.transaction() as transaction:

@@ -182,6 +182,16 @@ def forget(database: Database, scope: str) -> int:
         return transaction.execute("DELETE FROM understudy_ledger WHERE scope = :scope", scope=scope)
 
 
+def forget_before(database: Database, moment: datetime, *, dry_run: bool = False) -> int:
+    """Remove the notes of what was applied before a moment: it can be applied again. Returns how many there were."""
+    migrate(database, "ledger", _LEDGER)
+    at = moment.astimezone(UTC).isoformat()
+    with database.transaction() as transaction:
+        if dry_run:
+            return int(transaction.scalar("SELECT COUNT(*) FROM understudy_ledger WHERE applied_at < :at", at=at))
+        return transaction.execute("DELETE FROM understudy_ledger WHERE applied_at < :at", at=at)
+
+
 def rows(
     database: Database,
     source: str,
