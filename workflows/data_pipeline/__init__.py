@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import load, transform, validate
+from .orchestrator import run_pipeline
 from .rows import row_model
 from .transform import transformation
 
-__all__ = ["load", "row_model", "transform", "transformation", "validate"]
+__all__ = ["load", "row_model", "run_pipeline", "transform", "transformation", "validate"]

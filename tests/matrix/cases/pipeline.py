@@ -12,17 +12,18 @@ from freezegun.api import FrozenDateTimeFactory
 from tasks.adapters.database import open_database
 from tasks.adapters.database_errors import DatabaseRefused
 from tasks.adapters.files import read_frame
-from tasks.adapters.tables import count
+from tasks.adapters.tables import count, rows
 from tasks.utils.retry_policies import STORE_RETRY
 from tests.matrix.entries import Entry, matrix_entry
-from tests.matrix.excuses import SHORT_WORK
+from tests.matrix.excuses import PURE, SHORT_WORK
 from tests.tasks.stores import Unsteady
-from tests.workflows.data_pipeline.jobs import job_of
-from understudy import chain, handle
+from tests.workflows.data_pipeline.jobs import PEOPLE, job_of
+from understudy import chain, chord, handle
 from understudy.actors import Actor
 from understudy.errors import TimeLimitExceeded
 from workflows.data_pipeline.job import work_file
 from workflows.data_pipeline.load import load_chunk
+from workflows.data_pipeline.orchestrator import admit_chunks, run_pipeline, summarise_run
 from workflows.data_pipeline.transform import transform_chunk
 from workflows.data_pipeline.validate import validate_chunk
 
@@ -45,12 +46,19 @@ class _Step(Entry):
         """Arguments with which it has something to do."""
         raise NotImplementedError
 
+    def _kwargs(self, unsteady: Unsteady) -> dict[str, Any]:
+        return {}
+
+    def _send(self, unsteady: Unsteady, **options: Any) -> Message[Any]:
+        args, kwargs = self._args(unsteady), self._kwargs(unsteady)
+        return self._actor.send_with_options(args=args, kwargs=kwargs, **options)
+
     def _shows(self, message: Message[Any], unsteady: Unsteady) -> None:
         """Asserts that the work of ``_args`` was done."""
         raise NotImplementedError
 
     def retry(self, drain: Drain, freezer: FrozenDateTimeFactory, unsteady: Unsteady) -> None:
-        message = self._actor.send(*self._args(unsteady))
+        message = self._send(unsteady)
         unsteady.fail_next(AWAY)
         drain()
         assert handle(message).status == "RETRY"
@@ -58,7 +66,7 @@ class _Step(Entry):
         drain()
         self._shows(message, unsteady)
 
-        hopeless = self._actor.send(*self._args(unsteady))
+        hopeless = self._send(unsteady)
         unsteady.fail_next(AWAY, times=TRIES)
         for _ in range(TRIES):
             drain()
@@ -69,7 +77,7 @@ class _Step(Entry):
             handle(hopeless).get()
 
     def timeout(self, drain: Drain, freezer: FrozenDateTimeFactory, unsteady: Unsteady) -> None:
-        message = self._actor.send(*self._args(unsteady))
+        message = self._send(unsteady)
         unsteady.on_open = lambda path: freezer.tick(self._limit + 1)
         drain()
         with pytest.raises(TimeLimitExceeded, match=f"time limit of {self._limit} s"):
@@ -77,10 +85,11 @@ class _Step(Entry):
         assert handle(message).retries == 0
 
     def chain_stop(self, drain: Drain, unsteady: Unsteady) -> None:
-        args = self._args(unsteady)
+        args, kwargs = self._args(unsteady), self._kwargs(unsteady)
         before = len(unsteady.opened)
         unsteady.fail_next(FileNotFoundError("the file is gone"))
-        found = chain(self._actor.message(*args), self._actor.message()).run()
+        later = validate_chunk.message_with_options(args=(), immutable=True)
+        found = chain(self._actor.message(*args, **kwargs), later).run()
         drain()
         first = found.parent
         assert first is not None
@@ -91,13 +100,13 @@ class _Step(Entry):
         assert len(unsteady.opened) == before + 1  # the later step never ran
 
     def idempotency(self, drain: Drain, unsteady: Unsteady) -> None:
-        args = self._args(unsteady)
-        first = self._actor.send_with_options(args=args, idempotency_key="once")
+        given: Any = {"args": self._args(unsteady), "kwargs": self._kwargs(unsteady)}
+        first = self._actor.send_with_options(**given, idempotency_key="once")
         drain()
         self._shows(first, unsteady)
         opened = list(unsteady.opened)
-        self._actor.send_with_options(args=args, message_id=first.message_id)
-        same_key = self._actor.send_with_options(args=args, idempotency_key="once")
+        self._actor.send_with_options(**given, message_id=first.message_id)
+        same_key = self._actor.send_with_options(**given, idempotency_key="once")
         drain()
         assert unsteady.opened == opened
         assert handle(same_key).get() == handle(first).get()
@@ -189,3 +198,113 @@ class LoadChunk(_Step):
         message = load_chunk.send(*self._args(unsteady, text=people))
         drain()
         assert handle(message).progress == {"current": 1_200, "total": 1_200}
+
+
+@matrix_entry("run_pipeline")
+class RunPipeline(_Step):
+    _actor = run_pipeline
+    _limit = 3_600
+
+    def _args(self, unsteady: Unsteady, **options: Any) -> tuple[Any, ...]:
+        return unsteady.put("people.csv", PEOPLE), "people"
+
+    def _kwargs(self, unsteady: Unsteady) -> dict[str, Any]:
+        columns = {"id": "integer", "name": "text!", "born": "date"}
+        places = {"work": f"{unsteady.url}/work", "quarantine": f"{unsteady.url}/quarantine"}
+        return {"key": ["id"], "columns": columns, "max_bad": 0.5, "chunk_rows": 4, **places}
+
+    def _shows(self, message: Message[Any], unsteady: Unsteady) -> None:
+        summary = handle(message).get()
+        assert (summary["rows"], summary["bad"], summary["loaded"], summary["chunks"]) == (6, 2, 4, 2)
+        assert count(open_database(), "people") == 3
+
+    def partial_failure(self, drain: Drain, unsteady: Unsteady) -> None:
+        with open_database().transaction() as transaction:
+            check = "CHECK (name <> 'Ada')"
+            transaction.execute(f"CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT {check}, born DATE)")
+        args, kwargs = self._args(unsteady), self._kwargs(unsteady)
+        message = run_pipeline.send(*args, **kwargs, policy="partial")
+        drain()
+        summary = handle(message).get()
+        assert (summary["bad"], summary["loaded"]) == (2, 1)
+        assert [failed["chunk"] for failed in summary["failed"]] == [0]
+
+    def progress(self, drain: Drain, unsteady: Unsteady) -> None:
+        message = self._send(unsteady)
+        seen: dict[str, str] = {}
+        unsteady.on_open = lambda path: seen.setdefault(path.rpartition("/")[2], handle(message).status)
+        drain()
+        assert seen["people.csv"] == seen["ready-000000.parquet"] == "STARTED"  # also while its steps run
+        size = len(PEOPLE)
+        assert handle(message).progress == {"current": size, "total": size}  # of the source that it went through
+
+    def idempotency(self, drain: Drain, unsteady: Unsteady) -> None:
+        given: Any = {"args": self._args(unsteady), "kwargs": self._kwargs(unsteady)}
+        first = run_pipeline.send_with_options(**given, idempotency_key="once")
+        drain()
+        self._shows(first, unsteady)
+        with open_database().transaction() as transaction:
+            transaction.execute("UPDATE people SET name = 'changed since'")
+        again = run_pipeline.send_with_options(**given, idempotency_key="once")
+        drain()
+        self._shows(again, unsteady)
+        names = [row["name"] for row in rows(open_database(), "people", key=["id"])]
+        assert names == ["changed since"] * 3  # nothing was loaded twice
+
+
+@matrix_entry("admit_chunks")
+class AdmitChunks(_Step):
+    _actor = admit_chunks
+
+    def _args(self, unsteady: Unsteady, **options: Any) -> tuple[Any, ...]:
+        job, chunks = job_of(unsteady, **options)
+        return [validate_chunk.fn(job, chunk) for chunk in chunks], job
+
+    def _shows(self, message: Message[Any], unsteady: Unsteady) -> None:
+        summary = handle(message).get()
+        assert (summary["bad"], summary["loaded"]) == (2, 3)
+        assert len(unsteady.read(summary["quarantine"]).splitlines()) == 3
+
+    def partial_failure(self, drain: Drain, unsteady: Unsteady) -> None:
+        job, (first, second) = job_of(unsteady, chunk_rows=3, policy="partial")
+        second["rows"] = 10  # so it is not what the source has
+        steps = [validate_chunk.message(job, chunk) for chunk in (first, second)]
+        found = chord(steps, body=admit_chunks.message_with_options(args=(job,)), policy="partial").run()
+        drain()
+        summary = found.get()
+        assert (summary["loaded"], summary["chunks"]) == (2, 2)
+        assert [failed["chunk"] for failed in summary["failed"]] == [1]
+
+    progress = SHORT_WORK
+    idempotency = PURE  # type: ignore[assignment]  # an excuse in the place of the case that steps share
+
+
+@matrix_entry("summarise_run")
+class SummariseRun(_Step):
+    _actor = summarise_run
+
+    def _args(self, unsteady: Unsteady, **options: Any) -> tuple[Any, ...]:
+        job, chunks = job_of(unsteady, **options)
+        checked = [validate_chunk.fn(job, chunk) for chunk in chunks]
+        loaded = [load_chunk.fn(transform_chunk.fn(job, report), job) for report in checked]
+        return loaded, job, checked, [], None
+
+    def _shows(self, message: Message[Any], unsteady: Unsteady) -> None:
+        assert handle(message).get()["loaded"] == 3
+        assert unsteady.names("work") == []
+
+    def partial_failure(self, drain: Drain, unsteady: Unsteady) -> None:
+        job, chunks = job_of(unsteady, chunk_rows=3)
+        checked = [validate_chunk.fn(job, chunk) for chunk in chunks]
+        for report in checked:
+            transform_chunk.fn(job, report)
+        unsteady.put(work_file(job, "ready", 0).removeprefix(f"{unsteady.url}/"), b"damaged")
+        steps = [load_chunk.message(report, job) for report in checked]
+        body = summarise_run.message_with_options(args=(job, checked, [], None))
+        found = chord(steps, body=body, policy="partial").run()
+        drain()
+        summary = found.get()
+        assert summary["loaded"] == 2
+        assert [failed["chunk"] for failed in summary["failed"]] == [0]
+
+    progress = SHORT_WORK
