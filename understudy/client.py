@@ -100,6 +100,19 @@ def send_with_options(
     return broker.enqueue(message, delay=wait)
 
 
+def message(actor_name: str, *args: Any, queue_name: str | None = None, **kwargs: Any) -> Message[Any]:
+    """A message by name that is not sent: a step for ``chain`` and its like.
+
+    Raises:
+      UnknownActor: nobody announced such an actor and no ``queue_name`` is given.
+      ServerUnavailable: the server could not be asked.
+    """
+    broker = installed()
+    queue = _queue_of(broker, actor_name) if queue_name is None else queue_name
+    broker.declare_queue(queue)
+    return Message(queue_name=queue, actor_name=actor_name, args=args, kwargs=kwargs, options={})
+
+
 _OPTION_NAMES = frozenset(inspect.signature(send_with_options).parameters) - {"options"} | {
     "time_limit",
     "soft_time_limit",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from understudy import Idempotency, actor, client
+from understudy import Idempotency, actor, chain, client
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import (
     DeclarationError,
@@ -141,3 +141,19 @@ def test_in_an_outage_nothing_is_accepted(faults: Faults, enqueued: Enqueued) ->
     with faults.outage(), pytest.raises(ServerUnavailable):
         client.send_with_options("count_words", queue_name="texts")
     enqueued.assert_nothing()
+
+
+def test_a_message_by_name_is_a_step_that_is_not_sent(broker: SettlingBroker, drain: Callable[..., int]) -> None:
+    @actor(broker=broker, queue_name="far")
+    def far(number: int, more: int = 0) -> int:
+        return number + more
+
+    message = client.message("far", 1, more=2)
+    assert (message.queue_name, message.actor_name, message.args, message.kwargs) == ("far", "far", (1,), {"more": 2})
+    assert drain() == 0
+    found = chain(message).run()
+    drain()
+    assert found.get() == 3
+    with pytest.raises(UnknownActor):
+        client.message("nobody")
+    assert client.message("nobody", queue_name="far").queue_name == "far"

@@ -25,6 +25,7 @@ COMMANDS = {
     "scheduler": "Run a scheduler: each tick of each periodic job becomes one message.",
     "send": "Send a message to an actor.",
     "status": "Show what became of messages.",
+    "pipeline": "Load files into tables: check every row, put the bad ones aside, load the rest in chunks.",
     "revoke": "Revoke messages: nobody runs them any more.",
     "schedule": "List, run, pause and resume periodic jobs.",
     "dead": "List, show, requeue or purge dead letters.",
