@@ -101,7 +101,7 @@ class Retries(Middleware):
         asked = isinstance(exception, dramatiq.Retry)
         if asked and policy is None:
             policy = ASKED_FOR
-        covered = policy is not None and (asked or policy.covers(exception))
+        covered = policy is not None and (asked or _covers(actor, policy, exception))
         # A stand-in is whatever the body raised, in a class that is not known here.
         final = isinstance(exception, FINAL) and not isinstance(exception, RemoteError)
         if policy is None or not covered or final or not _allowed(held, policy, exception):
@@ -120,6 +120,13 @@ class Retries(Middleware):
         again = dataclasses.replace(again, options={**again.options, "retries": held.retries + 1})
         policy = ASKED_FOR if held.execution is None else declared(held.execution.actor).retry or ASKED_FOR
         held.outcome.follow_ups.append((again, _wait(held, policy, asked)))
+
+
+def _covers(actor: Any, policy: Retry, exception: BaseException) -> bool:
+    """The actor's table of errors goes before its policy."""
+    errors = declared(actor).errors if actor is not None else None
+    verdict = None if errors is None else errors.verdict(exception)
+    return policy.covers(exception) if verdict is None else bool(verdict.startswith("retry"))
 
 
 def _allowed(held: HeldMessage, policy: Retry, exception: BaseException) -> bool:

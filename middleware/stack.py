@@ -8,6 +8,7 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     Lifecycle      (no per-message hooks)
     Metrics        (none either: outcomes are counted where they are committed)
     Executions     opens the execution                  closes it, when all have contributed       ^
+    Alerts         (tells of failures when they are committed)
     Callbacks      (what is sent when a message has ended; the broker does it, for some ends meet no hook)
     Lineage        (what the body sends learns where it comes from)                                |
     Canvas         reads the input of a step of a
@@ -45,6 +46,7 @@ from understudy.brokers.hooks import only_with
 from understudy.brokers.tally import BUCKETS
 from understudy.settings import Settings
 
+from .alerts import Alerts
 from .callbacks import Callbacks
 from .canvas import Canvas
 from .executions import Executions
@@ -74,6 +76,7 @@ def stack(settings: Settings, *, buckets: Sequence[float] = BUCKETS) -> list[Mid
         Lifecycle(),
         Metrics(settings, buckets),
         Executions(),
+        Alerts(),
         Callbacks(),
         Lineage(),
         Canvas(),

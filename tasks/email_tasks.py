@@ -22,6 +22,7 @@ from tasks.adapters.mail import (
     mailbox,
     open_mailer,
 )
+from tasks.utils.error_handlers import MAIL_ERRORS
 from tasks.utils.retry_policies import SMTP_RETRY
 from understudy import Idempotency, actor, each
 from understudy.execution import current
@@ -56,6 +57,7 @@ class CampaignResult(TypedDict):
 @actor(
     queue_name="email",
     retry=SMTP_RETRY,
+    errors=MAIL_ERRORS,
     time_limit=timedelta(minutes=1),
     expected_duration=timedelta(milliseconds=500),
     idempotency=Idempotency(ttl=timedelta(days=1), on_doubt="skip"),
@@ -76,6 +78,7 @@ def send_email(to: str, subject: str, text: str | None = None, html: str | None 
 @actor(
     queue_name="email",
     retry=SMTP_RETRY,
+    errors=MAIL_ERRORS,
     time_limit=timedelta(hours=1),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )

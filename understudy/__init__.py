@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .canvas import WorkflowHandle, chain, chord, group, step, workflow
     from .errors import AlreadyEnqueued, UnderstudyError
     from .handle import Handle, handle, revoke
+    from .handling import Alert, Errors
     from .items import each
     from .options import Idempotency, Retry, Unique
     from .retrying import retry
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alert",
     "AlreadyEnqueued",
+    "Errors",
     "Handle",
     "Idempotency",
     "Retry",
@@ -58,6 +61,8 @@ __all__ = [
 
 #: Name -> its module. A name that is not here is a module.
 _HOMES = {
+    "Alert": "handling",
+    "Errors": "handling",
     "AlreadyEnqueued": "errors",
     "Handle": "handle",
     "Idempotency": "options",

@@ -38,6 +38,7 @@ from .declaring import (
 )
 from .durations import Duration
 from .errors import DeclarationError, SerializationError, UnknownActor
+from .handling import Errors
 from .limits import MEMORY, check_limits
 from .options import (
     ActorOptions,
@@ -57,7 +58,17 @@ R = TypeVar("R")
 
 #: What only a declaration may say: nobody would look for it on a message.
 _DECLARED_ONLY = frozenset(
-    {"retry", "idempotency", "unique", "result_ttl", "track_started", "ignore_result", "isolation", "log_args"}
+    {
+        "retry",
+        "idempotency",
+        "unique",
+        "result_ttl",
+        "track_started",
+        "ignore_result",
+        "isolation",
+        "log_args",
+        "errors",
+    }
 )
 
 
@@ -272,6 +283,7 @@ def actor(
     queue_name: str = "default",
     priority: int = 0,
     retry: Retry | None = None,
+    errors: Errors | None = None,
     idempotency: Idempotency | None = None,
     unique: Unique | None = None,
     time_limit: Duration | None = None,
@@ -297,6 +309,7 @@ def actor(
     queue_name: str = "default",
     priority: int = 0,
     retry: Retry | None = None,
+    errors: Errors | None = None,
     idempotency: Idempotency | None = None,
     unique: Unique | None = None,
     time_limit: Duration | None = None,
@@ -319,6 +332,7 @@ def actor(
       queue_name: the queue that its messages go to.
       priority: lower numbers first, among the waiting messages of a worker.
       retry: which failures run again; nothing is retried without it (R04).
+      errors: which failures are retried, fail at once, or are told to somebody (``understudy.handling``).
       idempotency: at most one outcome per key (P3): refuses a second execution.
       unique: at most one message per key waits or runs: refuses a second enqueue, in the sender.
       time_limit: after this long the body is ended, whatever it does, and the message fails (T03, T06).
@@ -354,6 +368,7 @@ def actor(
         signature = inspect.signature(function)
         declared = ActorOptions(
             retry=instance(name, "retry", retry, Retry),
+            errors=instance(name, "errors", errors, Errors),
             idempotency=instance(name, "idempotency", idempotency, Idempotency),
             unique=instance(name, "unique", unique, Unique),
             time_limit=seconds(name, "time_limit", time_limit),

@@ -35,7 +35,7 @@ def convert_callbacks(options: dict[str, Any], *, where: str = "") -> None:
             options.pop(name, None)
             continue
         several = given if isinstance(given, list | tuple) else [given]
-        found = [_travelling(one, field=f"{where}{name}") for one in several]
+        found = [travelling(one, field=f"{where}{name}") for one in several]
         # One name stays a text, as Dramatiq's own middleware reads it.
         options[name] = found[0] if len(found) == 1 and isinstance(found[0], str) else found
 
@@ -67,7 +67,12 @@ def is_travelling(callback: object) -> bool:
     return isinstance(callback, str) and bool(callback)
 
 
-def _travelling(given: object, *, field: str) -> Travelling:
+def travelling(given: object, *, field: str) -> Travelling:
+    """What travels of one callback.
+
+    Raises:
+      DeclarationError: it is none.
+    """
     if isinstance(given, dramatiq.Actor):
         return given.actor_name
     if isinstance(given, Message):

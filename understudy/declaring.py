@@ -59,6 +59,7 @@ def check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
     """What is declared must be kept: without its middleware an idempotent actor would run unguarded (P12)."""
     for option in (
         "retry",
+        "errors",
         "idempotency",
         "unique",
         "time_limit",
@@ -89,6 +90,10 @@ def check_together(name: str, signature: inspect.Signature, declared: ActorOptio
         raise DeclarationError(
             f"actor {name}: pure=True says that running twice does no harm, idempotency=... that it must not "
             "happen; keep one of them"
+        )
+    if declared.errors is not None and declared.errors.retries and declared.retry is None:
+        raise DeclarationError(
+            f"actor {name}: errors=... says that failures are retried, and retry=... is missing, which says how often"
         )
     limit, expected = declared.time_limit, declared.expected_duration
     if limit is not None and expected is not None and expected > limit:

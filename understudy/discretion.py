@@ -37,9 +37,14 @@ def trace(exception: BaseException) -> str:
 
 def name_of(exception: BaseException) -> str:
     """The class, with the text where that is harmless."""
-    kind = type(exception)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = class_of(exception)
     return f"{name}: {exception}" if isinstance(exception, HARMLESS) else name
+
+
+def class_of(exception: BaseException) -> str:
+    """The full name of the class; a built-in one without its module."""
+    kind = type(exception)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def shown(value: object) -> object:

@@ -63,6 +63,7 @@ class Execution:
       began_at: when the body began, by the clock that measures.
       overdue: raises what a time limit that is over would have raised; None where limits are not only measured.
       again: what the body asked for with ``retry(throw=False)`` (R18).
+      failure: what the body raised, as readers see it.
       workflow: the workflow that the message belongs to, if it does.
       told_wait: the seconds that the exception of the body says to wait, where only its own process could read them.
     """
@@ -96,6 +97,7 @@ class Execution:
     overdue: Callable[[], None] | None = None
     again: RetryAsked | None = None
     told_wait: float | None = None
+    failure: BaseException | None = None
     workflow: str | None = None
     contributors: list[Contributor] = field(default_factory=list)
 

@@ -40,6 +40,7 @@ def configure(settings: Settings, *, colors: bool | None = None) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(allow=["alert"]),
         add_process,
         add_execution,
     ]

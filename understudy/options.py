@@ -362,6 +362,7 @@ class ActorOptions:
     bytes."""
 
     retry: Retry | None = None
+    errors: Any = None
     idempotency: Idempotency | None = None
     unique: Unique | None = None
     time_limit: float | None = None

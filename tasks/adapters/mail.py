@@ -26,6 +26,7 @@ from .mail_errors import (
     is_recipient_failure,
     is_transient,
     says_nothing,
+    stops_everything,
 )
 from .mail_memory import MemoryMailer
 from .mail_message import Email
@@ -51,6 +52,7 @@ __all__ = [
     "mailbox",
     "open_mailer",
     "says_nothing",
+    "stops_everything",
     "use_mailer",
 ]
 

@@ -73,6 +73,12 @@ def is_transient(exc: BaseException) -> bool:
     return isinstance(exc, OSError)
 
 
+def stops_everything(exc: BaseException) -> bool:
+    """Whether no recipient will fare better until somebody repairs it: a login that is refused, a wrong certificate."""
+    own = isinstance(exc, smtplib.SMTPException | OSError)
+    return own and not (is_transient(exc) or is_recipient_failure(exc) or in_doubt(exc))
+
+
 def is_put_off(exc: BaseException) -> bool:
     """Whether the server said 4xx to this recipient's mail: the next recipient may fare better, this one later."""
     return is_transient(exc) and isinstance(exc, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError)

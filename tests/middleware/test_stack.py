@@ -10,6 +10,7 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
         "Lifecycle",
         "Metrics",
         "Executions",
+        "Alerts",
         "Callbacks",
         "Lineage",
         "Canvas",

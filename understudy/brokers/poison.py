@@ -19,7 +19,7 @@ from understudy.errors import PoisonMessage
 from understudy.holds import Hold, counts
 
 from . import outcomes
-from .committer import Settlement
+from .committer import COMMITTED, Settlement
 from .names import QueueKeys
 from .tally import UNKNOWN, counted
 from .transport import Transport
@@ -53,7 +53,7 @@ def bury(
             entry=entry,
             size=len(payload),
             write=lambda operations: outcomes.write_dead(broker, operations, queue, hold, payload, message, error),
-            done=lambda verdict: None,
+            done=lambda verdict: _tell(broker, verdict, message, error),
             counted=counted(_known(broker, message), queue.queue, "failure", None),
         )
     )
@@ -62,3 +62,8 @@ def bury(
 def _known(broker: Transport, message: Message[object] | None) -> str:
     name = UNKNOWN if message is None else message.actor_name
     return name if name in broker.actors else UNKNOWN
+
+
+def _tell(broker: Transport, verdict: str, message: Message[object] | None, error: PoisonMessage) -> None:
+    if verdict == COMMITTED and message is not None:
+        broker.emit_after("bury", message, error)

@@ -34,6 +34,10 @@ class Keys:
         """Hash: worker process -> how many times its lease was renewed."""
         return f"{self.namespace}:leases"
 
+    def alert(self, cause: str) -> str:
+        """Hash: when a cause of failures was told, and how many of it were not since."""
+        return f"{self.namespace}:alert:{cause}"
+
     @property
     def counters(self) -> str:
         """Hash: what executions have come to since the beginning (see ``brokers/tally.py``). It never expires."""

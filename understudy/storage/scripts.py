@@ -8,7 +8,7 @@ from importlib import resources
 #: The names of the scripts, in the order in which a message meets them.
 NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "started", "item", "progress", "stage", "settle", "pump"),
-    *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist"),
+    *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist", "alert"),
     *("revoke", "revoked", "compose", "launch", "fan", "extend", "abort", "sweep"),
     *("reopen", "relaunch"),
     *("lead", "resign", "register", "tick", "order", "time"),
