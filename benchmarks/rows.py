@@ -11,6 +11,7 @@ from .contenders import (
     BARE,
     CELERY,
     GUARDED,
+    ISOLATED,
     STOCK,
     STOCK_DEFAULTS,
     UNDERSTUDY,
@@ -170,6 +171,17 @@ ROWS = (
                 Bar("cost", at_most=2.5, contender=GUARDED.label, against=BARE.label),
             ),
             Metric("cpu", "saturated, worker CPU per message", "us", "lower"),
+        ),
+    ),
+    Row(
+        "isolation",
+        "Cost of a process of its own (an actor with a time limit): send and wait for the result",
+        waiting.isolated,
+        (UNDERSTUDY, ISOLATED),
+        (
+            Metric("p50", "p50", "ms", "lower"),
+            Metric("p99", "p99", "ms", "lower"),
+            Metric("first", "the first one, for which the process is made", "ms", "lower"),
         ),
     ),
     Row(

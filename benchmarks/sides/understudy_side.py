@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -25,8 +26,8 @@ CHUNK = 5_000
 
 
 class UnderstudySide:
-    """Kinds beyond the common ones: ``bare`` (a no-op that keeps no result and does not show STARTED) and
-    ``guarded`` (a no-op that claims a key of its own and reports progress)."""
+    """Kinds beyond the common ones: ``bare`` (a no-op that keeps no result and does not show STARTED), ``guarded`` (a
+    no-op that claims a key of its own and reports progress), ``isolated`` (a no-op in a process of its own)."""
 
     def __init__(self, spec: Spec, bodies: Bodies) -> None:
         settings = load(Settings, environ={**os.environ, "REDIS_URL": spec.url, "UNDERSTUDY_NAMESPACE": spec.namespace})
@@ -49,6 +50,8 @@ class UnderstudySide:
             kind: understudy.actor(actor_name=kind, queue_name=QUEUE, broker=self.broker, **options)(body)
             for kind, (body, options) in kinds.items()
         }
+        # It is declared on the broker that was installed above.
+        self.actors["isolated"] = import_module("benchmarks.sides.isolated").isolated
 
     def start_worker(self, threads: int) -> None:
         dramatiq.Worker(self.broker, worker_threads=threads).start()
