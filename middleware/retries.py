@@ -20,6 +20,7 @@ from understudy.errors import (
     HandBack,
     HookFailed,
     LeaseLost,
+    NotYet,
     PoisonMessage,
     RemoteError,
     RetryAsked,
@@ -63,7 +64,8 @@ class Retries(Middleware):
         outcome = held.outcome
         if outcome.disposition in (Disposition.FAILED, Disposition.DEAD):
             held.fail()
-        logger.info(
+        logger.log(
+            logging.DEBUG if isinstance(exception, NotYet) else logging.INFO,
             "%s: %s after %s%s",
             held,
             outcome.disposition,

@@ -17,6 +17,7 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
                    does not come further                by the state that States has set           |
     Revocation     stops what nobody wants any more                                                |
     Expiry         stops what comes too late                                                       |
+    Limits         lets wait what is over a limit      (a retry arrives anew)                      |
     States         lets it in                           sets state and result, collects marks      |
     Progress       gives the body its reporter          (flushed by States)                        |
     Heartbeats     (writes what was throttled, now and then; no per-message hooks)                 |
@@ -30,9 +31,11 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
 A middleware may say which messages it concerns, and is not called for others (``understudy/brokers/hooks.py``).
 
 Idempotency stands before States, because a duplicate is not let in. Revocation and Expiry stand below it, so that what
-they stop gives back its claim, and a duplicate still gets the stored result. STARTED is shown by the broker, after all
-of these. Retries is last of those that add to the outcome, so that everything above it knows the disposition.
-Termination is last of all: nothing but a body is ended.
+they stop gives back its claim, and a duplicate still gets the stored result. Limits stands below all of these, so that
+what does not run uses no turn, and above States, so that what waits has not begun: it burns no attempt, while a retry
+takes a turn like any run. STARTED is shown by the broker, after all of these. Retries is last of those that add
+to the outcome, so that everything above it knows the disposition. Termination is last of all: nothing but a body is
+ended.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ from .expiry import Expiry
 from .heartbeats import Heartbeats
 from .idempotency import Idempotency
 from .lifecycle import Lifecycle
+from .limits import Limits
 from .lineage import Lineage
 from .metrics import Metrics
 from .progress import Progress
@@ -83,6 +87,7 @@ def stack(settings: Settings, *, buckets: Sequence[float] = BUCKETS) -> list[Mid
         Idempotency(),
         Revocation(termination),
         Expiry(),
+        Limits(),
         States(),
         Progress(),
         Heartbeats(),

@@ -23,6 +23,7 @@ from tasks.adapters.mail import (
     open_mailer,
 )
 from tasks.utils.error_handlers import MAIL_ERRORS
+from tasks.utils.rate_limiting import SMTP_CONNECTIONS, SMTP_LIMIT
 from tasks.utils.retry_policies import SMTP_RETRY
 from understudy import Idempotency, actor, each
 from understudy.execution import current
@@ -58,6 +59,8 @@ class CampaignResult(TypedDict):
     queue_name="email",
     retry=SMTP_RETRY,
     errors=MAIL_ERRORS,
+    rate_limit=SMTP_LIMIT,
+    concurrency_limit=SMTP_CONNECTIONS,
     time_limit=timedelta(minutes=1),
     expected_duration=timedelta(milliseconds=500),
     idempotency=Idempotency(ttl=timedelta(days=1), on_doubt="skip"),
@@ -79,6 +82,8 @@ def send_email(to: str, subject: str, text: str | None = None, html: str | None 
     queue_name="email",
     retry=SMTP_RETRY,
     errors=MAIL_ERRORS,
+    rate_limit=SMTP_LIMIT,
+    concurrency_limit=SMTP_CONNECTIONS,
     time_limit=timedelta(hours=1),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )

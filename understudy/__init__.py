@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .handle import Handle, handle, revoke
     from .handling import Alert, Errors
     from .items import each
+    from .keyed import ConcurrencyLimit, RateLimit
     from .options import Idempotency, Retry, Unique
     from .retrying import retry
     from .runtime import install
@@ -33,9 +34,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Alert",
     "AlreadyEnqueued",
+    "ConcurrencyLimit",
     "Errors",
     "Handle",
     "Idempotency",
+    "RateLimit",
     "Retry",
     "State",
     "UnderstudyError",
@@ -64,8 +67,10 @@ _HOMES = {
     "Alert": "handling",
     "Errors": "handling",
     "AlreadyEnqueued": "errors",
+    "ConcurrencyLimit": "keyed",
     "Handle": "handle",
     "Idempotency": "options",
+    "RateLimit": "keyed",
     "Retry": "options",
     "State": "states",
     "UnderstudyError": "errors",

@@ -39,6 +39,7 @@ from .declaring import (
 from .durations import Duration
 from .errors import DeclarationError, SerializationError, UnknownActor
 from .handling import Errors
+from .keyed import ConcurrencyLimit, RateLimit
 from .limits import MEMORY, check_limits
 from .options import (
     ActorOptions,
@@ -62,6 +63,8 @@ _DECLARED_ONLY = frozenset(
         "retry",
         "idempotency",
         "unique",
+        "rate_limit",
+        "concurrency_limit",
         "result_ttl",
         "track_started",
         "ignore_result",
@@ -156,11 +159,12 @@ class Actor(dramatiq.Actor[P, R]):
         Args:
           delay: a ``timedelta``; a whole number is milliseconds, as everywhere in Dramatiq's own methods.
           eta: in place of ``delay``: not before this datetime, which knows its zone.
-          options: ``message_id``, ``idempotency_key``, ``unique_key``, ``time_limit`` and ``soft_time_limit`` (as
-            ``delay``), ``memory_limit`` (bytes, or a text such as ``"512MiB"``), ``priority``, ``when``, ``expires``
-            (worth running for so long: a ``timedelta``, seconds, or a datetime that knows its zone), ``headers`` (a
-            dict that the body finds), ``on_success`` and ``on_failure`` (what is sent at the end: an actor, its name,
-            a message, or a list of these), and what the installed middleware knows.
+          options: ``message_id``, ``idempotency_key``, ``unique_key``, ``rate_limit_key`` and
+            ``concurrency_limit_key`` (whose limit counts for this message), ``time_limit`` and ``soft_time_limit``
+            (as ``delay``), ``memory_limit`` (bytes, or a text such as ``"512MiB"``), ``priority``, ``when``,
+            ``expires`` (worth running for so long: a ``timedelta``, seconds, or a datetime that knows its zone),
+            ``headers`` (a dict that the body finds), ``on_success`` and ``on_failure`` (what is sent at the end: an
+            actor, its name, a message, or a list of these), and what the installed middleware knows.
 
         Raises:
           TypeError: when the arguments do not fit the function (S21), or an option is unknown or has a wrong value.
@@ -210,6 +214,9 @@ class Actor(dramatiq.Actor[P, R]):
         self._check_limits(options)
         self._check_key(options, "idempotency_key", self.declared.idempotency, "idempotency=Idempotency(...)")
         self._check_key(options, "unique_key", self.declared.unique, "unique=Unique(...)")
+        self._check_key(options, "rate_limit_key", self.declared.rate_limit, "rate_limit=RateLimit(...)")
+        limit = self.declared.concurrency_limit
+        self._check_key(options, "concurrency_limit_key", limit, "concurrency_limit=ConcurrencyLimit(...)")
 
     def _check_key(self, options: dict[str, Any], name: str, policy: object, declaration: str) -> None:
         if options.get(name) is None:
@@ -217,7 +224,6 @@ class Actor(dramatiq.Actor[P, R]):
             return
         check_key(options[name], field=name)
         if policy is None:
-            article = "an" if name == "idempotency_key" else "a"
             article = "an" if name.startswith("i") else "a"
             raise TypeError(
                 f"{self.actor_name} is not declared with {declaration}, so {article} {name} would have no effect"
@@ -286,6 +292,8 @@ def actor(
     errors: Errors | None = None,
     idempotency: Idempotency | None = None,
     unique: Unique | None = None,
+    rate_limit: RateLimit | None = None,
+    concurrency_limit: ConcurrencyLimit | None = None,
     time_limit: Duration | None = None,
     soft_time_limit: Duration | None = None,
     memory_limit: Size | None = None,
@@ -312,6 +320,8 @@ def actor(
     errors: Errors | None = None,
     idempotency: Idempotency | None = None,
     unique: Unique | None = None,
+    rate_limit: RateLimit | None = None,
+    concurrency_limit: ConcurrencyLimit | None = None,
     time_limit: Duration | None = None,
     soft_time_limit: Duration | None = None,
     memory_limit: Size | None = None,
@@ -335,6 +345,8 @@ def actor(
       errors: which failures are retried, fail at once, or are told to somebody (``understudy.handling``).
       idempotency: at most one outcome per key (P3): refuses a second execution.
       unique: at most one message per key waits or runs: refuses a second enqueue, in the sender.
+      rate_limit: at most so many bodies begin within a time, in all workers together; the others wait for their turn.
+      concurrency_limit: at most so many bodies run at once, in all workers together.
       time_limit: after this long the body is ended, whatever it does, and the message fails (T03, T06).
       soft_time_limit: after this long ``SoftTimeLimitExceeded`` is raised in the body, which may catch it (T01, T02).
       memory_limit: above so much resident memory of its process, the interpreter and modules included, the body is
@@ -371,6 +383,8 @@ def actor(
             errors=instance(name, "errors", errors, Errors),
             idempotency=instance(name, "idempotency", idempotency, Idempotency),
             unique=instance(name, "unique", unique, Unique),
+            rate_limit=instance(name, "rate_limit", rate_limit, RateLimit),
+            concurrency_limit=instance(name, "concurrency_limit", concurrency_limit, ConcurrencyLimit),
             time_limit=seconds(name, "time_limit", time_limit),
             soft_time_limit=seconds(name, "soft_time_limit", soft_time_limit),
             memory_limit=None if memory_limit is None else to_bytes(memory_limit, field=f"actor {name}: memory_limit"),

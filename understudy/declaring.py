@@ -14,8 +14,9 @@ from dramatiq.actor import _queue_name_re as _queue_name
 
 from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError
+from .keyed import Keyed
 from .limits import MEMORY
-from .options import OTHER_NAMES, ActorOptions, Idempotency, Isolation, Unique, choose, did_you_mean
+from .options import OTHER_NAMES, ActorOptions, Isolation, choose, did_you_mean
 
 #: The options that are durations, on the declaration and on a message.
 LIMITS = ("time_limit", "soft_time_limit")
@@ -62,6 +63,8 @@ def check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
         "errors",
         "idempotency",
         "unique",
+        "rate_limit",
+        "concurrency_limit",
         "time_limit",
         "soft_time_limit",
         "memory_limit",
@@ -105,7 +108,7 @@ def check_together(name: str, signature: inspect.Signature, declared: ActorOptio
         raise DeclarationError(
             f'actor {name}: memory_limit=... needs a process of its own, which isolation="thread" is not; keep one'
         )
-    for policy in (declared.idempotency, declared.unique):
+    for policy in (declared.idempotency, declared.unique, declared.rate_limit, declared.concurrency_limit):
         if policy is not None:
             _check_placeholders(name, signature, policy)
 
@@ -124,7 +127,7 @@ def arguments_to_log(name: str, signature: inspect.Signature, names: object) -> 
     return found
 
 
-def _check_placeholders(name: str, signature: inspect.Signature, policy: Idempotency | Unique) -> None:
+def _check_placeholders(name: str, signature: inspect.Signature, policy: Keyed) -> None:
     parameters = signature.parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = {p.name for p in parameters.values() if p.kind is not p.VAR_KEYWORD}

@@ -35,6 +35,7 @@
     |   `-- NotResumable              it has not failed, or its end cannot be taken back
     |-- UnknownActor                  no such actor is registered here
     |-- HandBack                      control flow: give the message back, burn no attempt
+    |   |-- NotYet                    a limit is reached: it is not the message's turn
     |   `-- BodyDied                  the process that ran the body has died; the message runs again
     |-- RetryAsked                    control flow: the body asks to run again (made by understudy.retry)
     |-- SoftTimeLimitExceeded         raised in the body at its soft time limit; may be caught, and retried
@@ -287,6 +288,10 @@ class HandBack(MiddlewareError, dramatiq.Retry, UnderstudyError):
         super().__init__(reason)
         self.reason = self.message = reason
         self.delay: float = delay  # type: ignore[assignment]  # seconds here, milliseconds in dramatiq.Retry
+
+
+class NotYet(HandBack):
+    """A rate or concurrency limit is reached: the message waits in its queue until it is its turn."""
 
 
 class BodyDied(HandBack):

@@ -6,20 +6,20 @@ that ``0``, ``None`` and ``False`` are values like any other.
 
 from __future__ import annotations
 
-import difflib
 import math
 import random
-import re
-import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal
 
 from .callbacks import convert_callbacks
+from .choices import choose as choose
+from .choices import did_you_mean as did_you_mean
 from .deadlines import convert_expiry
 from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError
+from .keyed import ConcurrencyLimit, Keyed, RateLimit
 
 Jitter = Literal["none", "full", "equal"]
 OnRunning = Literal["wait", "skip", "fail"]
@@ -43,6 +43,9 @@ OTHER_NAMES = {
     "dont_autoretry_for": "retry=Retry(never_on=...)",
     "pool": "isolation=...",
     "once": "unique=Unique(...)",
+    "rate": "rate_limit=RateLimit(...)",
+    "max_concurrency": "concurrency_limit=ConcurrencyLimit(...)",
+    "concurrency": "concurrency_limit=ConcurrencyLimit(...)",
     "store_results": "ignore_result=...",
     "queue": "queue_name=...",
     "name": "actor_name=...",
@@ -54,8 +57,6 @@ class _Missing:
         return "MISSING"
 
 
-#: Where a placeholder goes from a name to an attribute or an index of it.
-_NAME_PARTS = re.compile(r"[.\[]")
 #: Says that an option was not given at all.
 MISSING: Final = _Missing()
 
@@ -67,19 +68,6 @@ def lookup(name: str, message: Mapping[str, Any], actor: Mapping[str, Any], defa
         if value is not MISSING:
             return value
     return default
-
-
-def choose(value: str, allowed: Iterable[str], *, field: str) -> None:
-    """Raise ``DeclarationError`` with a suggestion unless ``value`` is one of ``allowed``."""
-    names = list(allowed)
-    if value not in names:
-        raise DeclarationError(f"{field} is one of {', '.join(names)}, not {value!r}{did_you_mean(value, names)}")
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest of ``known``, or an empty text."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_message_options(options: dict[str, Any], *, where: str = "") -> None:
@@ -229,69 +217,8 @@ class Retry:
 ASKED_FOR = Retry()
 
 
-class _Keyed:
-    """What has a key template over the actor's arguments."""
-
-    #: What the key is called in errors.
-    called: ClassVar[str]
-    key: str | None
-
-    def _check_key(self) -> None:
-        if self.key is None:
-            return
-        field = f"{type(self).__name__}.key"
-        if not isinstance(self.key, str):
-            raise DeclarationError(f"{field} is a text, not {type(self.key).__name__}")
-        if not list(_placeholders(self.key, field=field)):
-            raise DeclarationError(
-                f"{field} {self.key!r} names no argument, so every message would be a duplicate; "
-                "write for example 'welcome:{user_id}'"
-            )
-
-    @property
-    def placeholders(self) -> frozenset[str]:
-        """The argument names that the key template uses."""
-        return frozenset() if self.key is None else frozenset(_placeholders(self.key, field="key"))
-
-    def render(self, arguments: Mapping[str, Any]) -> str:
-        """The key of a message with these ``arguments`` (name -> value). Needs a ``key``.
-
-        Raises:
-          ValueError: the template does not fit the arguments, or they give an empty text.
-        """
-        try:
-            key = (self.key or "").format_map(arguments)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            text = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{self.called} {self.key!r} does not fit the arguments: {text}") from error
-        if not key:
-            raise ValueError(f"{self.called} {self.key!r} is empty for these arguments")
-        return key
-
-
-def _placeholders(template: str, *, field: str) -> Iterable[str]:
-    """The names that ``template`` begins its placeholders with; whatever it may not hold is refused."""
-    what = f"{field} {template!r}"
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise DeclarationError(f"{what} is not a template: {error}") from None
-    for _, name, spec, _ in parts:
-        if name is None:
-            continue
-        head = _NAME_PARTS.split(name)[0]
-        if not head.isidentifier():
-            raise DeclarationError(f"{what} has the placeholder {{{name}}}; name an argument, as in {{user_id}}")
-        if "._" in name:
-            # What stands behind an underscore is not a value of the argument: {user.__class__.__init__...}
-            raise DeclarationError(f"{what} reaches into {{{name}}}; attributes that begin with _ are not allowed")
-        if spec and "{" in spec:
-            raise DeclarationError(f"{what} has a placeholder within a placeholder")
-        yield head
-
-
 @dataclass(frozen=True)
-class Idempotency(_Keyed):
+class Idempotency(Keyed):
     """At most one outcome per key within ``ttl``, and at most one live holder that runs the body (P3).
 
     Args:
@@ -322,7 +249,7 @@ class Idempotency(_Keyed):
 
 
 @dataclass(frozen=True)
-class Unique(_Keyed):
+class Unique(Keyed):
     """At most one message per key stands: a second one is refused where it is sent, with ``AlreadyEnqueued``.
 
     It says nothing of how often a message runs: that is what ``Idempotency`` is for.
@@ -365,6 +292,8 @@ class ActorOptions:
     errors: Any = None
     idempotency: Idempotency | None = None
     unique: Unique | None = None
+    rate_limit: RateLimit | None = None
+    concurrency_limit: ConcurrencyLimit | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
     memory_limit: int | None = None

@@ -55,6 +55,7 @@ class Outcome:
     Attributes:
       disposition: what becomes of the message; None leaves it to Dramatiq's choice of ack or nack.
       delay: when it comes back, for RETRY and HAND_BACK.
+      due: the same as a time of the server's in ms, where it must be exact; None: after ``delay``.
       state: the state to record, or None to leave it.
       fields: further fields of the record, already encoded; an empty value removes the field.
       marks: item key -> mark; an empty mark forgets the item's intent, "?" does so unless the item was in doubt before.
@@ -69,6 +70,7 @@ class Outcome:
 
     disposition: Disposition | None = None
     delay: float = 0.0
+    due: float | None = None
     state: State | None = None
     fields: dict[str, bytes | str | int | float] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)
@@ -91,6 +93,7 @@ class Outcome:
         """Set what becomes of the message."""
         self.disposition = disposition
         self.delay = delay
+        self.due = None
         self.reason = reason
 
     def void(self) -> None:

@@ -16,7 +16,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from middleware.stack import stack
 from tests.understudy.brokers.helpers import dead_letters
-from understudy import Idempotency, Retry, actor, handle
+from understudy import ConcurrencyLimit, Idempotency, RateLimit, Retry, actor, handle
 from understudy.actors import Actor
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
@@ -36,13 +36,14 @@ ASKS: dict[str, tuple[str, ...]] = {
     "Idempotency": ("claim",),
     "Revocation": ("revoked",),
     "Expiry": (),
+    "Limits": ("turns",),
     "States": (),
     "Progress": (),
     "TimeLimits": (),
     "Termination": (),
 }
 #: The same of those with a hook behind the fetch: what they learn there they need not ask before the body.
-ASKS_AHEAD: dict[str, tuple[str, ...]] = {"Idempotency": ("claims",)}
+ASKS_AHEAD: dict[str, tuple[str, ...]] = {"Idempotency": ("claims",), "Limits": ("turns",)}
 #: What the broker itself asks when all of them have let the message in.
 BROKER_ASKS = "started"
 
@@ -52,6 +53,8 @@ GUARDS: dict[str, tuple[str, dict[str, Any]]] = {
     "idempotency that skips what is in doubt": ("claim", {"idempotency": Idempotency(on_doubt="skip")}),
     "the input of a step": ("values", {"actor_name": "second"}),
     "revocation": ("revoked", {}),
+    "a rate limit": ("turns", {"rate_limit": RateLimit(1_000)}),
+    "a concurrency limit": ("turns", {"concurrency_limit": ConcurrencyLimit(1)}),
     "the mark of the beginning": ("started", {}),
 }
 #: Actors under every guard there is, also such as ask nobody.
@@ -61,6 +64,7 @@ ACTORS: dict[str, dict[str, Any]] = {
     "skips what is in doubt": {"idempotency": Idempotency(on_doubt="skip")},
     "expires": {"expires": 3_600},
     "limited": {"time_limit": 60, "soft_time_limit": 50},
+    "under limits": {"rate_limit": RateLimit(1_000, kind="window"), "concurrency_limit": ConcurrencyLimit(1)},
     "retried": {"retry": Retry(1), "track_started": True},
 }
 
@@ -285,9 +289,11 @@ def test_each_hook_asks_what_the_table_says_and_nothing_else(
     drain()
     body.ran_once()
     assert list(asked) == [name for name in ASKS if name in asked], "they were called in the order of the table"
-    # What guards idempotent actors only, or those that expire, or reads the input of a step, is not called for others.
-    assert set(ASKS) - set(asked) <= {"Canvas", "Idempotency", "Expiry"}
+    # What guards idempotent actors only, those that expire or are under limits, or reads the input of a step, is not
+    # called for others.
+    assert set(ASKS) - set(asked) <= {"Canvas", "Idempotency", "Expiry", "Limits"}
     assert ("Idempotency" in asked) == ("idempotency" in ACTORS[options])
+    assert ("Limits" in asked) == ("rate_limit" in ACTORS[options])
     for name, exchanges in asked.items():
         assert exchanges == list(ASKS[name])
     assert asked["Revocation"] == ["revoked"]

@@ -17,6 +17,7 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
         "Idempotency",
         "Revocation",
         "Expiry",
+        "Limits",
         "States",
         "Progress",
         "Heartbeats",

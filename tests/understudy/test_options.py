@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.errors import DeclarationError
-from understudy.options import MISSING, Idempotency, Retry, choose, did_you_mean, lookup
+from understudy.options import MISSING, Idempotency, Retry, lookup
 
 WAITS = st.floats(0, 1e6)
 POLICIES = st.builds(
@@ -138,13 +138,6 @@ def test_a_false_value_is_a_value_and_not_an_absence(value: Any) -> None:
 
 def test_the_message_goes_before_the_actor_and_the_actor_before_the_default() -> None:
     assert [lookup("x", {"x": 1}, {"x": 2}, 3), lookup("x", {}, {"x": 2}, 3), lookup("x", {}, {}, 3)] == [1, 2, 3]
-
-
-def test_the_nearest_name_is_suggested() -> None:
-    assert did_you_mean("idempotencey", ["idempotency", "retry"]) == "; did you mean 'idempotency'?"
-    assert did_you_mean("zebra", ["idempotency", "retry"]) == ""
-    with pytest.raises(DeclarationError, match="did you mean 'skip'"):
-        choose("skipp", ("wait", "skip"), field="on_running")
 
 
 @pytest.mark.parametrize(

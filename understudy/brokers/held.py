@@ -9,6 +9,7 @@ from dramatiq import Message, MessageProxy
 from understudy.execution import Execution
 from understudy.holds import Hold
 from understudy.outcome import Outcome
+from understudy.turns import Turn
 
 from .gate import Gate
 from .hooks import Around
@@ -32,6 +33,8 @@ class HeldMessage(MessageProxy):
         self.claimed_at = 0.0
         #: The hooks around its body, from when that begins.
         self.hooks: Around | None = None
+        #: What it was answered when it asked for its turn under the limits of its actor, if there are some.
+        self.turn: Turn | None = None
         #: Set when the message went back to its queue before its body began.
         self.withdrawn = False
         #: When its body began, by the clock that measures; None before.

@@ -6,11 +6,14 @@ What is added is encoded already, so that a commit cannot fail on data.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from understudy.durations import to_millis
 from understudy.outcome import Outcome
 from understudy.storage.client import Value
 from understudy.storage.keys import Keys
+from understudy.turns import Limit, Turn
 from understudy.uniqueness import Lock
 
 from .names import QueueKeys
@@ -48,8 +51,9 @@ class Operations:
         level: int,
         deaths: str = "0",
         worker: str = "",
+        due: float | None = None,
     ) -> None:
-        """A message that may run in ``delay`` seconds."""
+        """A message that may run in ``delay`` seconds, or at ``due`` by the server's clock in ms."""
         number = self.number
         head: Value = level
         if deaths != "0" or worker:
@@ -63,7 +67,7 @@ class Operations:
             wake,
             f"{message_id}|{uuid.uuid4().hex[:16]}",
             message_id,
-            to_millis(delay),
+            to_millis(delay) if due is None else f"@{due:.4f}",
             head,
             payload,
         )
@@ -89,6 +93,32 @@ class Operations:
     def free(self, lock: str, message_id: str, *, ended: bool) -> None:
         """A message does not stand under ``lock`` any more, if it has ended; else only if it had ended before."""
         self.args += ("free", self.number(lock), message_id, int(ended))
+
+    def turn(
+        self,
+        keys: Keys,
+        turn: Turn,
+        limit: Limit,
+        queues: Mapping[str, Sequence[str]],
+        *,
+        action: Literal["leave", "join"],
+    ) -> None:
+        """A place is free, or the message waits for one; who waits is woken in ``queues``. After ``join`` its ``later``
+        comes next."""
+        number = self.number
+        self.args += (
+            "turn",
+            *(number(key) for key in keys.limit(limit.name)),
+            keys.wake,
+            turn.token,
+            turn.member,
+            repr(turn.order),
+            limit.most,
+            action,
+            len(queues),
+        )
+        for name, (*_, delayed, ids) in queues.items():
+            self.args += (name, number(delayed), number(ids))
 
     def state(self, record: str, outcome: Outcome, *, channel: str, ttl: float) -> None:
         """The state and the fields of a record."""

@@ -144,12 +144,19 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     # Before what follows, which may be the next one of its kind. A lock that fails an outcome is somebody else's.
     if not held.misfits:
         count += _free(broker, operations, held._message, ended=outcome.disposition not in _BACK)
+    joins = _waits_for_a_place(held)
+    if held.turn is not None and not joins:
+        count += _leave(broker, held, operations)
     held.numbers, held.refused = [], {}
     for message, payload, delay, hold in held.letters:
+        if joins and message is held._message and held.turn is not None and held.turn.places is not None:
+            operations.turn(keys, held.turn, held.turn.places, broker.lines(), action="join")
+            count += 1
         # What comes back stands already, or did when it was sent.
         held.numbers.append(0 if message.message_id == held.message_id else broker.stand(operations, message, delay))
         count += held.numbers[-1] > 0
-        broker.put(operations, message, payload, delay, hold=hold)
+        due = outcome.due if message is held._message else None
+        broker.put(operations, message, payload, delay, hold=hold, due=due)
         count += 1
     if held.body:
         # Named as the letter of a worker's death is (``poison.py``), so that both are counted alike.
@@ -245,6 +252,23 @@ def _free(broker: Transport, operations: Operations, message: Message[Any], *, e
     if lock is None:
         return 0
     operations.free(broker.storage.keys.unique(lock), message.message_id, ended=ended)
+    return 1
+
+
+def _waits_for_a_place(held: HeldMessage) -> bool:
+    """Whether the message goes back because all places are taken, and for no other reason."""
+    turn, outcome = held.turn, held.outcome
+    begun = held.execution is not None and held.execution.begun
+    back = outcome.disposition is Disposition.HAND_BACK and outcome.delay > 0
+    return turn is not None and turn.word == "places" and back and not begun and not held.misfits
+
+
+def _leave(broker: Transport, held: HeldMessage, operations: Operations) -> int:
+    """What held a place, or may hold one because the answer was lost, holds none any more."""
+    turn = held.turn
+    if turn is None or turn.places is None or turn.word in ("ask", "rate", "lost", "odd") or held.misfits:
+        return 0
+    operations.turn(broker.storage.keys, turn, turn.places, broker.lines(), action="leave")
     return 1
 
 

@@ -87,6 +87,19 @@ class QueueingBroker(SettlingBroker):
             raise AlreadyEnqueued(message.actor_name, standing[0])
         return message
 
+    def lines(self) -> dict[str, tuple[str, ...]]:
+        """Every queue that is known here: its streams, delayed messages and their ids, where holders and waiting
+        messages are looked for."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name in self.queues:
+            keys = self.keys_of(name)
+            found[name] = (*keys.streams, keys.delayed, keys.ids)
+        return found
+
+    def begin_soon(self, queue_name: str) -> int:
+        """How many of the messages of a queue that are fetched now begin at once, or in a moment."""
+        raise NotImplementedError
+
     def streams_of(self, queue_name: str) -> tuple[str, ...]:
         return self.keys_of(queue_name).streams
 
@@ -133,15 +146,25 @@ class QueueingBroker(SettlingBroker):
         delay: float | None,
         *,
         hold: Hold | None = None,
+        due: float | None = None,
     ) -> None:
-        """Add the operation that puts ``message`` on its queue; ``hold`` keeps what is known of its deaths."""
+        """Add the operation that puts ``message`` on its queue; ``hold`` keeps what is known of its deaths, ``due`` is
+        what the delay means exactly, in ms by the server's clock."""
         queue = self.keys_of(message.queue_name)
         level = self.level_of(message)
         deaths, worker = ("0", "") if hold is None else (hold.counted, hold.worker)
         if delay is not None and delay > 0:
             wake = self.storage.keys.wake
             operations.later(
-                queue, wake, message.message_id, payload, delay=delay, level=level, deaths=deaths, worker=worker
+                queue,
+                wake,
+                message.message_id,
+                payload,
+                delay=delay,
+                level=level,
+                deaths=deaths,
+                worker=worker,
+                due=due,
             )
         else:
             operations.add(queue.streams[level - 1], payload, deaths=deaths, worker=worker)

@@ -23,6 +23,7 @@ from typing import Any
 from understudy import clock
 from understudy.errors import ServerUnavailable
 from understudy.holds import GROUP, MAX_DEATHS, MOST_DEATHS
+from understudy.turns import Turns
 
 from . import poison
 from .names import QueueKeys
@@ -77,8 +78,9 @@ class Reaper:
         self._seen = seen
         lease = self.broker.settings.heartbeat_timeout
         dead = [worker for worker, (_, since) in seen.items() if now - since >= lease]
-        for worker in dead:
-            self._reap(worker, seen[worker][0])
+        moved = sum(self._reap(worker, seen[worker][0]) for worker in dead)
+        if moved:
+            self._free_places()
         return dead
 
     def _counts(self) -> dict[str, str]:
@@ -109,7 +111,14 @@ class Reaper:
             raise
         return [_field(row, "name") for row in rows]
 
-    def _reap(self, worker: str, count: str) -> None:
+    def _free_places(self) -> None:
+        """The places under limits that the dead held are for the first in line."""
+        turns = Turns(self.broker.storage)
+        for name in turns.names():
+            turns.wake(name, self.broker.lines())
+
+    def _reap(self, worker: str, count: str) -> int:
+        """Give back what one held; returns how many messages that were."""
         storage, held_in = self.broker.storage, self._streams.get(worker, [])
         moved = 0
         for queue, stream in held_in:
@@ -120,7 +129,7 @@ class Reaper:
                     [worker, count, PAGE, GROUP, MAX_DEATHS, MOST_DEATHS],
                 )
                 if reply[0] == b"alive":
-                    return
+                    return moved
                 for entry, payload, deaths in reply[2:]:
                     poison.bury(self.broker, queue, stream, worker, entry.decode(), payload, deaths.decode())
                 moved += reply[1]
@@ -139,6 +148,7 @@ class Reaper:
         self._seen.pop(worker, None)
         if moved:
             logger.warning("worker %s is dead; %d messages that it held are back in their queues", worker, moved)
+        return moved
 
 
 def _field(row: Any, name: str) -> str:

@@ -284,6 +284,11 @@ class RedisBroker(QueueingBroker):
         """How many more messages of a queue this process may hold; waits a while if it is full."""
         return self._room.wait(queue_name, prefetch, timeout)
 
+    def begin_soon(self, queue_name: str) -> int:
+        if not self.threads:
+            return self._room.most  # driven step by step
+        return max(self.threads - self._gate.inside, self._room.soon(queue_name))
+
     def has_idle_threads(self) -> bool:
         """Whether a worker runs here that has more threads than bodies."""
         return self.upkeep.running and self._gate.inside < self.threads
@@ -319,6 +324,7 @@ class RedisBroker(QueueingBroker):
         if self.withdraw(held):
             # A copy, because a worker thread may come upon the message itself at any time.
             copy = HeldMessage(held._message, held.hold)
+            copy.turn = held.turn
             copy.outcome.decide(Disposition.HAND_BACK, reason="not begun")
             self.commit(copy)
 

@@ -63,6 +63,15 @@ class Room:
             return asked  # Dramatiq's own variable, which somebody has set
         return max(asked, min(MOST, int(self._rate(queue) * HORIZON)))
 
+    @property
+    def most(self) -> int:
+        """How many may be held, however short the bodies are."""
+        return MOST
+
+    def soon(self, queue: str) -> int:
+        """How many are worked off in a moment, as it was measured last."""
+        return int(self._rates.get(queue, (0.0, 0, 0.0))[2] * HORIZON)
+
     def wait(self, queue: str, asked: int, timeout: float) -> int:
         """How many more may be fetched; waits ``timeout`` seconds until a read is worth its round trip.
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "pipeline": "Load files into tables: check every row, put the bad ones aside, load the rest in chunks.",
     "revoke": "Revoke messages: nobody runs them any more.",
     "schedule": "List, run, pause and resume periodic jobs.",
+    "limits": "Show rate and concurrency limits, and who waits for a turn.",
     "dead": "List, show, requeue or purge dead letters.",
     "doctor": "Examine the server, the queues and the workers.",
     "settings": "List every setting with its value.",

@@ -97,6 +97,16 @@ class Keys:
         """Hash: the message that stands under a unique key."""
         return f"{self.namespace}:unique:{key}"
 
+    @property
+    def limits(self) -> str:
+        """Sorted set: the limits that were asked of, by when."""
+        return f"{self.namespace}:limits"
+
+    def limit(self, name: str) -> tuple[str, str, str, str]:
+        """What a limit is (hash); the turns given under it, who waits in line, and until when (sorted sets)."""
+        start = f"{self.namespace}:limit"
+        return f"{start}:{name}", f"{start}-uses:{name}", f"{start}-line:{name}", f"{start}-due:{name}"
+
     def channel(self, message_id: str) -> str:
         """Channel: told whenever the state of a message changes."""
         return f"{self.namespace}:told:{message_id}"

@@ -9,7 +9,7 @@ from importlib import resources
 NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "started", "item", "progress", "stage", "settle", "pump"),
     *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist", "alert"),
-    *("revoke", "revoked", "compose", "launch", "fan", "extend", "abort", "sweep"),
+    *("revoke", "revoked", "turns", "wake", "compose", "launch", "fan", "extend", "abort", "sweep"),
     *("reopen", "relaunch"),
     *("lead", "resign", "register", "tick", "order", "time"),
 )
@@ -17,6 +17,8 @@ NAMES = (
 APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick", "launch", "fan", "revoke", "abort"})
 #: Those of them that may let a workflow go on.
 ADVANCING = frozenset({"settle", "launch", "fan", "cancel", "revoke", "abort"})
+#: Those that give turns under limits, and have put before what that takes.
+GIVING = frozenset({"turns", "wake"})
 #: Those that need nothing before. The functions there are made anew at every run, which is felt in a short script.
 ALONE = frozenset({"send", "size"})
 
@@ -25,7 +27,8 @@ ALONE = frozenset({"send", "size"})
 def source(name: str) -> str:
     """The text of script ``name`` with what it stands on before it."""
     folder = resources.files(__package__) / "lua"
-    parts = [] if name in ALONE else ["_prelude", "_ops"] if name in APPLYING else ["_prelude"]
+    parts = [] if name in ALONE else ["_prelude"]
+    parts += ["_turns", "_ops"] if name in APPLYING else ["_turns"] if name in GIVING else []
     parts += ["_workflow"] if name in ADVANCING else []
     parts += ["_plain", name] if name == "settle" else [name]
     return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts)

@@ -126,9 +126,9 @@ def test_a_worker_that_beats_between_the_look_and_the_reaping_keeps_all(
     observe(reaper, freezer, 4)
     inner = reaper._reap
 
-    def late(worker: str, count: str) -> None:
+    def late(worker: str, count: str) -> int:
         broker.storage.run("beat", [broker.storage.keys.leases], [name])
-        inner(worker, count)
+        return inner(worker, count)
 
     reaper._reap = late  # type: ignore[method-assign]
     freezer.tick(1)

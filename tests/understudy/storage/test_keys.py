@@ -15,6 +15,8 @@ ALL = [
     KEYS.claim("a"),
     KEYS.unique("a"),
     KEYS.channel("a"),
+    KEYS.limits,
+    *KEYS.limit("a"),
     KEYS.queues,
     KEYS.leases,
     KEYS.wake,
@@ -35,6 +37,8 @@ ALL = [
     KEYS.paused,
     KEYS.requests,
     KEYS.audit,
+    KEYS.counters,
+    KEYS.alert("a"),
     KEYS.scheduling,
     KEYS.workflow("a"),
     KEYS.composed("a"),
@@ -47,7 +51,7 @@ ALL = [
 
 def test_everything_that_the_class_spells_is_looked_at_here() -> None:
     names = {name for name in vars(Keys) if not name.startswith("_")} - {"pattern", "namespace"}
-    assert len(ALL) == len(names) + len(QueueKeys("shop", "a").all)
+    assert len(ALL) == len(names) - 1 + len(KEYS.limit("a")) + len(QueueKeys("shop", "a").all)
 
 
 def test_every_key_lies_under_the_namespace() -> None:

@@ -4,7 +4,7 @@
 -- Operations are applied all or none: what was written before one fails is taken back (`apply`). So each notes what it
 -- finds before it writes. Whoever listens to a channel is told as well as can be: that fails nothing.
 --   add      stream, payload, deaths, worker          a message that may run now
---   later    delayed, payloads, ids, channel to wake, member, message id, due in ms, stream number or
+--   later    delayed, payloads, ids, channel to wake, member, message id, due in ms, or "@" and due at, stream number or
 --            "stream number,deaths,length of the worker's name", the name of the worker if there is one and the payload
 --   state    record, TTL in ms, new state ("" keeps it), channel, n, then n pairs field, value ("" removes); what is known of an
 --            attempt that failed goes with SUCCESS
@@ -18,7 +18,11 @@
 --            the most, when the message does not begin any more (ms, or ""), number. Is refused, and the operation after it
 --            left out, while another message stands under the lock
 --   free     lock, message id, "1" when the message has ended       it does not stand any more, if it did
-local LENGTH = { unique = 8, free = 3, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
+--   turn     head, uses, line and due of a limit of places, channel to wake, delivery token, "queue/message id", when it
+--            arrived, how many places, "leave" or "join", n, then n triples queue, delayed, ids. "leave": the place of this
+--            delivery is free, and the first in line are woken. "join": it had none and waits in line; the operation after
+--            it, its `later`, is due at once if a place has become free for it meanwhile
+local LENGTH = { turn = 11, unique = 8, free = 3, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
 
 -- parse(argv, at): the operation at position `at`, and the position behind it.
 local function parse(argv, at)
@@ -27,11 +31,11 @@ local function parse(argv, at)
   local fixed = LENGTH[name]
   for i = 1, fixed do op[i] = argv[at + i] end
   at = at + fixed + 1
-  if name == 'state' or name == 'marks' then
-    local n = tonumber(op[fixed])
+  if name == 'state' or name == 'marks' or name == 'turn' then
+    local n = (name == 'turn' and 3 or 2) * tonumber(op[fixed])
     op.pairs = {}
-    for i = 1, 2 * n do op.pairs[i] = argv[at + i - 1] end
-    at = at + 2 * n
+    for i = 1, n do op.pairs[i] = argv[at + i - 1] end
+    at = at + n
   end
   return op, at
 end
@@ -41,7 +45,7 @@ local function key(op, i) return KEYS[tonumber(op[i])] end
 -- What the keys of an operation hold, by the number of the argument.
 local TYPES = {
   add = {'stream'}, later = {'zset', 'hash', 'hash'}, state = {'hash'}, marks = {'hash'},
-  unique = {'hash'}, free = {'hash'}, claim = {'hash', [5] = 'hash'}, dead = {'zset', 'hash'}, begun = {'hash'}, publish = {'list', 'list', 'set'},
+  turn = {'hash', 'zset', 'zset', 'zset'}, unique = {'hash'}, free = {'hash'}, claim = {'hash', [5] = 'hash'}, dead = {'zset', 'hash'}, begun = {'hash'}, publish = {'list', 'list', 'set'},
 }
 local types = {}
 
@@ -103,7 +107,7 @@ function UNDO.add(op)
 end
 
 function APPLY.later(op, at)
-  local due = at + tonumber(op[7])
+  local due = tonumber(op[7]) and at + tonumber(op[7]) or tonumber(string.sub(op[7], 2))
   local first = redis.call('ZRANGE', key(op, 1), 0, 0, 'WITHSCORES')
   op.found = redis.call('HGET', key(op, 3), op[6])
   redis.call('ZADD', key(op, 1), due, op[5])
@@ -288,6 +292,31 @@ end
 
 UNDO.free = UNDO.unique
 
+function APPLY.turn(op, at, follower)
+  local queues, member = {}, op[7]
+  for i = 1, #op.pairs, 3 do
+    queues[op.pairs[i]] = { false, false, false, KEYS[tonumber(op.pairs[i + 1])], KEYS[tonumber(op.pairs[i + 2])] }
+  end
+  local limit = { head = key(op, 1), uses = key(op, 2), line = key(op, 3), due = key(op, 4) }
+  op.give = turns(queues, '', op[5], at)
+  if op[10] == 'leave' then
+    op.give.put(limit.uses, op[6])
+    op.give.forget(limit, member)
+  else
+    op.give.put(limit.line, member, op[8])
+    op.give.put(limit.due, member, at)
+  end
+  local seats = op.give.seats(limit, op.give.free(limit, tonumber(op[9])))
+  if op[10] ~= 'join' then return end
+  if seats[member] then follower[7] = '0' else op.give.put(limit.due, member, at + tonumber(follower[7])) end
+  expire(limit.line, 86400000)
+  expire(limit.due, 86400000)
+end
+
+function UNDO.turn(op)
+  if op.give then op.give.undo() end
+end
+
 -- refusals(ops): what was refused, as the number, the length of the id of the message that stands, and the id.
 local function refusals(ops)
   local found = ''
@@ -297,10 +326,13 @@ local function refusals(ops)
   return found
 end
 
--- only_free(ops): of a message that has ended before nothing is left to do but to free its lock, and to tell its workflow.
+-- only_free(ops): of a message that has ended before nothing is left to do but to free its lock and its place, and to tell its
+-- workflow.
 local function only_free(ops)
   for i = #ops, 1, -1 do
-    if ops[i].name == 'free' then ops[i][3] = '1' elseif ops[i].name ~= 'step' and ops[i].name ~= 'stop' then table.remove(ops, i) end
+    if ops[i].name == 'free' then ops[i][3] = '1'
+    elseif ops[i].name == 'turn' then ops[i][10] = 'leave'
+    elseif ops[i].name ~= 'step' and ops[i].name ~= 'stop' then table.remove(ops, i) end
   end
 end
 

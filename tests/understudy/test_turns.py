@@ -1,0 +1,236 @@
+"""Any order of arrivals, returns, deaths and pauses against what limits promise: never more than they say, the first in
+line first, and nothing left behind. Every call is made twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import freezegun
+import hypothesis.strategies as st
+import pytest
+from freezegun.api import FrozenDateTimeFactory
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from tests.understudy.storage.bench import Bench
+from understudy import clock
+from understudy.brokers.settlement import SettlingBroker
+from understudy.holds import Hold
+from understudy.keyed import RateLimit
+from understudy.storage.client import Storage
+from understudy.testing.enqueued import Enqueued
+from understudy.testing.faults import Faults
+from understudy.testing.stage import Kind, stage
+from understudy.turns import Limit, Turn, Turns, member
+
+#: Milliseconds after which one that should have come is not waited for (``_turns.lua``).
+LATE, CATCH_UP, WOKEN = 1_000, 1_000, 2_000
+RATES = st.sampled_from(
+    [
+        RateLimit(1, per=0.5),
+        RateLimit(5, per=1),
+        RateLimit(3, per=1, burst=2),
+        RateLimit(1, per=1, kind="window"),
+        RateLimit(4, per=1, kind="window"),
+    ]
+)
+
+
+class TwiceStorage(Storage):
+    """Makes every call of a script twice; the second reply is that of the first."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.__dict__.update(storage.__dict__)
+
+    def run(self, name: str, keys: Any, args: Any = (), *, called: str | None = None) -> Any:
+        args = list(args)
+        reply = super().run(name, keys, args)
+        assert super().run(name, keys, args) == reply, f"{name} is not safe to resend"
+        return reply
+
+
+class Asking(Bench):
+    """A bench on which deliveries ask for their turn."""
+
+    def ask(self, *turns: Turn) -> list[str]:
+        Turns(TwiceStorage(self.storage)).ask(turns, self.lines)
+        return [str(turn.word) for turn in turns]
+
+    @property
+    def lines(self) -> dict[str, tuple[str, ...]]:
+        return {self.queue.queue: (*self.queue.streams, self.queue.delayed, self.queue.ids)}
+
+    def turn(self, hold: Hold, message: str, order: float, *limits: Limit) -> Turn:
+        return Turn(hold.token, member(self.queue.queue, message), order, limits)
+
+    def take_message(self, message: str, order: float, *limits: Limit) -> tuple[Hold, Turn]:
+        hold = self.take()
+        return hold, self.turn(hold, message, order, *limits)
+
+    def left(self, limit: Limit) -> list[Any]:
+        """Who stands in line, and who is expected."""
+        _, _, line, due = self.keys.limit(limit.name)
+        return [self.client.zrange(name, 0, -1) for name in (line, due)]
+
+    def leave(self, turn: Turn) -> Any:
+        assert turn.places is not None
+        return lambda operations: operations.turn(self.keys, turn, turn.places, self.lines, action="leave")
+
+    def join(self, turn: Turn) -> Any:
+        return lambda operations: operations.turn(self.keys, turn, turn.places, self.lines, action="join")
+
+
+@pytest.fixture
+def asking(broker: SettlingBroker, freezer: FrozenDateTimeFactory) -> Asking:
+    return Asking(broker.storage)
+
+
+def milliseconds() -> int:
+    return round(clock.now() * 1_000)
+
+
+# -- a rate ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Waiting:
+    """A message that was told when to come."""
+
+    name: str
+    order: float
+    due: float
+
+
+class RateMachine(RuleBasedStateMachine):
+    """Messages under one rate. What is late is late by as much as the rule says; the model only counts."""
+
+    def __init__(self, kind: Kind, url: str | None) -> None:
+        super().__init__()
+        self.frozen = freezegun.freeze_time("2026-03-01T12:00:00+00:00")
+        self.clock: Any = self.frozen.start()
+        self.staged = stage(kind, server_url=url, faults=Faults(), enqueued=Enqueued())
+        self.bench = Asking(self.staged.__enter__().storage)
+        self.numbers = itertools.count()
+        self.waiting: list[Waiting] = []
+        self.given: list[float] = []
+        self.asked: Counter[str] = Counter()
+        self.disturbed = False
+        self.names: list[tuple[int, float]] = []
+
+    @initialize(policy=RATES)
+    def declare(self, policy: RateLimit) -> None:
+        self.policy = policy
+        self.limit = Limit.of_rate(policy, "key:k")
+
+    def teardown(self) -> None:
+        try:
+            self.everybody_has_a_turn_and_nothing_is_left()
+        finally:
+            self.staged.__exit__(None, None, None)
+            self.frozen.stop()
+
+    def asks(self, name: str, order: float) -> None:
+        self.asked[name] += 1
+        hold, turn = self.bench.take_message(name, order, self.limit)
+        (word,) = self.bench.ask(turn)
+        if word == "run":
+            self.given.append(milliseconds())
+            self.names.append((milliseconds(), order))
+            self.check_the_limit()
+        else:
+            assert word == "rate"
+            assert turn.due is not None
+            assert turn.due > milliseconds() - 1
+            self.waiting.append(Waiting(name, order, turn.due))
+        self.bench.client.xack(hold.stream, "workers", hold.entry)
+
+    def check_the_limit(self) -> None:
+        within = self.policy.limit + self.policy.burst - 1
+        if len(self.given) > within:
+            span = self.given[-1] - self.given[-1 - within]
+            assert span >= self.limit.per - self.limit.slack - 1, "one more than the limit in a window"
+        gap = self.limit.per / self.policy.limit
+        most = self.policy.burst + (self.given[-1] - self.given[0] + CATCH_UP) / gap + 1
+        if self.policy.kind == "bucket":
+            assert len(self.given) <= most, "the average is kept too"
+
+    @rule(count=st.integers(1, 3))
+    def arrive(self, count: int) -> None:
+        for _ in range(count):
+            number = next(self.numbers)
+            self.asks(f"m{number}", milliseconds() + number / 4_096)
+
+    @rule(ms=st.integers(1, 700))
+    def time_passes(self, ms: int) -> None:
+        self.clock.move_to(clock.utc((milliseconds() + ms) / 1_000))
+        if any(one.due < milliseconds() - 1 for one in self.waiting):
+            self.disturbed = True
+
+    @precondition(lambda self: self.waiting)
+    @rule()
+    def the_next_comes_in_time(self) -> None:
+        one = min(self.waiting, key=lambda one: (one.due, one.order))
+        self.waiting.remove(one)
+        self.clock.move_to(clock.utc(max(-(-one.due // 1), milliseconds()) / 1_000))
+        self.asks(one.name, one.order)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def one_comes_too_early(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.waiting))
+        self.waiting.remove(one)
+        self.disturbed = True
+        self.asks(one.name, one.order)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def one_is_revoked(self, data: st.DataObject) -> None:
+        self.waiting.remove(data.draw(st.sampled_from(self.waiting)))
+        self.disturbed = True
+
+    @rule()
+    def a_turn_is_taken_and_its_worker_dies(self) -> None:
+        number = next(self.numbers)
+        self.asks(f"dead{number}", milliseconds() + number / 4_096)
+
+    def everybody_has_a_turn_and_nothing_is_left(self) -> None:
+        start, before = milliseconds(), len(self.waiting)
+        while self.waiting:
+            self.the_next_comes_in_time()
+        gap = self.limit.per / self.policy.limit
+        assert milliseconds() - start <= (before + 2) * gap + 2 * self.limit.per + 3 * LATE, "no time is lost"
+        if not self.disturbed:
+            # Of two that begin in the same moment either may come first.
+            in_time = [order for _, order in sorted(self.names)]
+            assert in_time == sorted(in_time), "the first in line was first"
+            assert max(self.asked.values(), default=0) <= 2, "who was told when to come was let in"
+        self.clock.move_to(clock.utc((milliseconds() + LATE + self.limit.per + 1) / 1_000))
+        _, turn = self.bench.take_message("last", milliseconds(), self.limit)
+        assert self.bench.ask(turn) == ["run"]
+        assert self.bench.left(self.limit) == [[], []]
+
+
+def machine(kind: Kind, url: str | None, of: Callable[..., RuleBasedStateMachine], examples: int) -> None:
+    run_state_machine_as_test(
+        lambda: of(kind, url),  # type: ignore[arg-type]  # whatever makes one
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        ),
+    )
+
+
+@pytest.fixture
+def kind_and_url(broker_kind: Kind, request: pytest.FixtureRequest) -> tuple[Kind, str | None]:
+    return broker_kind, request.getfixturevalue("server_url") if broker_kind == "server" else None
+
+
+def test_no_order_of_events_lets_more_begin_than_a_rate_says(kind_and_url: tuple[Kind, str | None]) -> None:
+    machine(*kind_and_url, RateMachine, 20 if kind_and_url[0] == "server" else 3)

@@ -1,0 +1,212 @@
+-- _turns: put before the scripts that give messages their turn under a limit, or take it back; after the prelude.
+-- A limit has four keys:
+--   head  hash: what the limit is; of a bucket also when its next start is due ("next"), and the last start at which it was
+--         full ("full", "first"), and the turn given last ("last")
+--   uses  sorted set: the turns that were given. Of a rate: "delivery token#number" -> when it counts, in ms. Of places:
+--         delivery token -> until when a holder in a queue that cannot be looked into is believed
+--   line  sorted set: "queue/message id" -> when it arrived: who waits, the first in line first
+--   due   sorted set: the same members -> when they are expected, in ms
+-- A queue has five: its three streams, its delayed messages, their ids. `queues` has them by the queue's name; where it has
+-- no streams nobody can look there.
+-- turns(queues, group, channel, at): the functions. They are made where there is a limit, and nobody else pays for them.
+-- All that they write but the head is noted, and can be taken back.
+local function turns(queues, group, channel, at)
+  -- Milliseconds for which a member that should have come is waited for: one told its time, one woken for a place; and by
+  -- which one may come late without losing its time in an even row.
+  local LATE, WOKEN, CATCH_UP = 1000, 2000, 1000
+  -- Starts that are remembered, if the limit does not say more.
+  local MOST = 1000
+  -- More holders than these are looked after every so many milliseconds only.
+  local FEW, OFTEN = 32, 100
+  -- Milliseconds for which a turn is known, so that whoever asks again for an answer that was lost gets it.
+  local KNOWN = 15000
+  local self, noted = {}, {}
+
+  local function put(name, member, score)
+    local found = redis.call('ZSCORE', name, member)
+    if not found and not score then return end
+    noted[#noted + 1] = { name, member, found }
+    if score then redis.call('ZADD', name, score, member) else redis.call('ZREM', name, member) end
+  end
+
+  function self.undo()
+    for i = #noted, 1, -1 do
+      local name, member, score = unpack(noted[i])
+      if score then redis.pcall('ZADD', name, score, member) else redis.pcall('ZREM', name, member) end
+    end
+  end
+
+  local function forget(limit, member)
+    put(limit.line, member)
+    put(limit.due, member)
+  end
+  self.put, self.forget = put, forget
+
+  local function lives(token, believed)
+    local name, level, entry = string.match(token, '^(.*)/(%d)/([^/]*)$')
+    local queue = queues[name]
+    if not queue or not queue[1] then return tonumber(believed) > at end
+    return held(queue[tonumber(level)], group, entry)
+  end
+
+  -- free(limit, most, all): how many places are free. That of a delivery which nobody holds any more is; looked for where
+  -- none is free, or if `all`.
+  function self.free(limit, most, all)
+    local taken = redis.call('ZCARD', limit.uses)
+    if taken < most and not all then return most - taken end
+    if taken > FEW and not all then
+      local looked = tonumber(redis.call('HGET', limit.head, 'looked') or '0')
+      if at >= looked and at - looked < OFTEN then return most - taken end
+      redis.call('HSET', limit.head, 'looked', at)
+    end
+    local found = redis.call('ZRANGE', limit.uses, 0, -1, 'WITHSCORES')
+    for i = 1, #found, 2 do
+      if not lives(found[i], found[i + 1]) then
+        put(limit.uses, found[i])
+        taken = taken - 1
+      end
+    end
+    return most - taken
+  end
+
+  -- The delayed copy of a member that waits until `due`: false when there is none, nil when nobody can look.
+  local function copy_of(member, due)
+    local name, id = string.match(member, '^([^/]*)/(.*)$')
+    local queue = queues[name]
+    if not queue then return nil end
+    for _, one in ipairs(copies(id, redis.call('HGET', queue[5], id))) do
+      if tonumber(redis.call('ZSCORE', queue[4], one) or '-1') == due then return one, queue[4] end
+    end
+    return false
+  end
+
+  -- seats(limit, free): for whom the free places are: the first in line, those of them who come or are woken now. Who
+  -- waits no more (revoked, or woken and gone) leaves the line.
+  function self.seats(limit, free)
+    local seats, count = {}, 0
+    if free <= 0 then return seats end
+    for _, member in ipairs(redis.call('ZRANGE', limit.line, 0, free + 49)) do
+      if count >= free then break end
+      local due, comes = tonumber(redis.call('ZSCORE', limit.due, member) or '0'), true
+      if due > at then
+        local copy, delayed = copy_of(member, due)
+        if copy then
+          put(delayed, copy, at)
+          put(limit.due, member, at)
+          redis.pcall('PUBLISH', channel, at)
+        else
+          if copy == false then forget(limit, member) end
+          comes = false
+        end
+      elseif due < at - WOKEN then
+        forget(limit, member)
+        comes = false
+      end
+      if comes then seats[member], count = true, count + 1 end
+    end
+    return seats
+  end
+
+  -- place(limit, one): there is a place for this message, and for all that came before it. If not, it stands in line.
+  function self.place(limit, one)
+    if redis.call('ZSCORE', limit.uses, one.token) then return true end
+    local free = self.free(limit, limit.most)
+    if redis.call('ZCARD', limit.line) == 0 and free > 0 then return true end
+    put(limit.line, one.member, one.order)
+    put(limit.due, one.member, at)
+    return self.seats(limit, free)[one.member] or false
+  end
+
+  -- take(limit, one, believed): it takes the place.
+  function self.take(limit, one, believed)
+    put(limit.uses, one.token, at + believed)
+    forget(limit, one.member)
+  end
+
+  -- How late a message may come and still count at its time, in the even row of a bucket.
+  local function late(limit) return limit.counted and math.max(limit.slack, math.min(limit.per / 2, CATCH_UP)) or limit.slack end
+
+  -- nth(limit, number, from): when the start number `number` may be, counted from the first one that is still within `per`
+  -- of `from`, if all before it are as early as they may be.
+  local function nth(limit, number, from)
+    local rounds = math.floor(number / limit.within)
+    local rest = number - rounds * limit.within
+    if rest >= limit.active then return from + rounds * limit.per end
+    local rank = string.format('%d', limit.known - limit.active + rest)
+    return tonumber(redis.call('ZRANGE', limit.uses, rank, rank, 'WITHSCORES')[2]) + rounds * limit.per
+  end
+
+  -- when(limit, one): when this message may begin (not after now: now), whether this delivery has had its turn already, and a
+  -- number up to one that orders those who begin in the same moment. Its turn comes after those of all that arrived before
+  -- it and are still waited for. Who comes late, because it is a way from the queue to the worker, counts as up to `slack`
+  -- earlier in a window, and keeps its time in the even row of a bucket: or what is lost on the way would be lost for all
+  -- who follow.
+  function self.when(limit, one)
+    local mine, before = one.token .. '#' .. one.number, one.token .. '#' .. (one.number - 1)
+    if redis.call('ZSCORE', limit.uses, mine) then return at, true end
+    local even, gap = limit.kind == 'bucket', limit.per / limit.most
+    limit.within = limit.most + limit.burst - 1
+    limit.counted = limit.within <= MOST or not even
+    local unused = tonumber(redis.call('ZSCORE', limit.uses, before) or nil)
+    if even then
+      local head = redis.call('HMGET', limit.head, 'next', 'full', 'first', 'last')
+      limit.next, limit.full, limit.first = tonumber(head[1] or '0'), head[2] or '0', head[3] or ''
+      -- It had its turn, and did not begin in time. That one is given back, unless the bucket has been full since: it would
+      -- have run over.
+      if unused and (before == head[4] or (before ~= limit.first and unused >= tonumber(limit.full))) then
+        limit.next = limit.next - gap
+        redis.call('HSET', limit.head, 'next', string.format('%.4f', limit.next))
+      end
+    end
+    if unused then put(limit.uses, before) end
+    for _, gone in ipairs(redis.call('ZRANGEBYSCORE', limit.due, '-inf', at - LATE, 'LIMIT', 0, 100)) do
+      if gone ~= one.member then forget(limit, gone) end
+    end
+    local waiting, ahead = redis.call('ZCARD', limit.line), 0
+    if waiting > 0 then ahead = redis.call('ZCOUNT', limit.line, '-inf', '(' .. one.order) end
+    local due, rank = 0, 1
+    if even then
+      limit.from = waiting > 0 and at - late(limit) or at
+      due = math.max(limit.next, limit.from) + (ahead - limit.burst + 1) * gap
+    end
+    limit.counts = at
+    if limit.counted then
+      local from = waiting > 0 and at - limit.slack or at
+      limit.known = redis.call('ZCARD', limit.uses)
+      limit.active = math.min(limit.within,
+        redis.call('ZCOUNT', limit.uses, '(' .. string.format('%.4f', from - limit.per), '+inf'))
+      limit.counts = nth(limit, limit.active, from)
+      local number = limit.active + ahead
+      local seen = nth(limit, number, from)
+      if seen > due then
+        due = seen
+        -- Of those whose turn is in the same moment the first shall come first.
+        rank = (number % limit.within + 1) / limit.within
+      end
+    end
+    return due, false, rank
+  end
+
+  -- begin(limit, one): it has its turn, as `when` found it.
+  function self.begin(limit, one)
+    local mine = one.token .. '#' .. one.number
+    if limit.kind == 'bucket' then
+      if limit.from >= limit.next then limit.next, limit.full, limit.first = limit.from, at, mine end
+      -- Before the others, so that a failure behind it costs a turn and gives none away.
+      redis.call('HSET', limit.head, 'next', string.format('%.4f', limit.next + limit.per / limit.most), 'full', limit.full,
+        'first', limit.first, 'last', mine)
+    end
+    put(limit.uses, mine, string.format('%.4f', limit.counts))
+    forget(limit, one.member)
+    redis.call('ZREMRANGEBYSCORE', limit.uses, '-inf', at - math.max(KNOWN, limit.counted and limit.per + limit.slack or 0))
+    redis.call('ZREMRANGEBYRANK', limit.uses, 0, string.format('%d', -1 - math.max(MOST, limit.counted and limit.within or 0)))
+  end
+
+  -- wait(limit, one, due): it stands in line until its turn.
+  function self.wait(limit, one, due)
+    put(limit.line, one.member, one.order)
+    put(limit.due, one.member, due)
+  end
+
+  return self
+end
