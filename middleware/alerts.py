@@ -42,7 +42,7 @@ class _Known:
 
 
 class Alerts(Middleware):
-    """Above those that decide. It acts when all is committed."""
+    """Anywhere in the stack: it acts when all is committed."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
@@ -52,13 +52,6 @@ class Alerts(Middleware):
     def actor_options(self) -> set[str]:
         return {"errors"}
 
-    def after_process_message(
-        self, broker: Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
-    ) -> None:
-        if exception is not None and isinstance(message, HeldMessage) and message.execution is not None:
-            # What a record makes of it may be a stand-in, which no rule knows.
-            message.execution.failure = shown(exception)
-
     def after_commit(self, broker: Broker, message: Any) -> None:
         if isinstance(message, HeldMessage) and message.outcome.state is State.FAILURE:
             actor = broker.actors.get(message.actor_name)
@@ -66,6 +59,7 @@ class Alerts(Middleware):
             if actor is None or declared(actor).errors is None or not encoded:
                 return
             failure = message.execution.failure if message.execution is not None else None
+            # A record may make a stand-in of it, which no rule knows. A hook that raised is in the record only.
             if failure is None or message.outcome.disposition is Disposition.DEAD:
                 failure = decode_exception(bytes(encoded))
             self._tell(broker, actor, message, failure, message.retries + 1)
@@ -141,9 +135,3 @@ class Alerts(Middleware):
             broker.enqueue(dataclasses.replace(message, args=(told, *message.args)))
         except Exception as error:  # noqa: BLE001 - the line is written; the message is committed
             logger.error("the alert could not be sent: %s", error)
-
-
-def shown(exception: BaseException) -> BaseException:
-    """What readers see of it: the reason of a retry that was asked for, else the exception."""
-    asked = isinstance(exception, dramatiq.Retry) and exception.__cause__ is not None
-    return exception.__cause__ if asked and exception.__cause__ is not None else exception

@@ -60,6 +60,8 @@ class Retries(Middleware):
             if held.execution is not None and held.execution.again is not None:
                 self._also_again(held, held.execution.again)
             return
+        if held.execution is not None:
+            held.execution.failure = _shown(exception)
         self._decide(held, exception)
         outcome = held.outcome
         if outcome.disposition in (Disposition.FAILED, Disposition.DEAD):
@@ -158,7 +160,12 @@ def _again(held: HeldMessage, asked: RetryAsked) -> Message[Any] | None:
     return dataclasses.replace(held._message, args=args, kwargs=kwargs)
 
 
+def _shown(exception: BaseException) -> BaseException:
+    """What readers see: the reason of a retry that was asked for, else the exception."""
+    cause = exception.__cause__ if isinstance(exception, dramatiq.Retry) else None
+    return exception if cause is None else cause
+
+
 def _name(exception: BaseException) -> str:
     """The class of what readers see."""
-    shown = exception.__cause__ if isinstance(exception, RetryAsked) else None
-    return type(exception if shown is None else shown).__name__
+    return type(_shown(exception)).__name__

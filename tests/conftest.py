@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
 
 import tasks
 from tests.postgres import postgres_server, postgres_url
@@ -14,3 +19,11 @@ __all__ = ["postgres_server", "postgres_url", "tasks"]
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def hooks_of_pytest() -> Iterator[None]:
+    """Put back what a test of logging has set: else no later test would fail when a thread ends with an exception."""
+    hooks = threading.excepthook, sys.excepthook, sys.unraisablehook
+    yield
+    threading.excepthook, sys.excepthook, sys.unraisablehook = hooks
