@@ -9,7 +9,7 @@ import pytest
 from dramatiq.middleware import SkipMessage
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Retry, actor, handle
+from understudy import Retry, actor, chord, group, handle
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import TaskError
 from understudy.execution import current
@@ -94,6 +94,24 @@ def test_a04_a_failing_step_is_seen_by_its_handle(broker: RedisBroker, drain: Dr
     drain()
     assert handle(step).status == "FAILURE"
     outcome(raised_when_sent=sent.get("raised"), later_runs=len(later))
+
+
+@behaviour("A05")
+def test_a05_groups_and_chords_come_to_the_same(broker: RedisBroker, drain: Drain, outcome: Outcome) -> None:
+    @actor
+    def give(value: int) -> int:
+        return value
+
+    @actor
+    def boom() -> None:
+        raise Boom("boom")
+
+    whole = group(give.message(1), give.message(2)).run()
+    partial = group(give.message(1), boom.message(), give.message(3)).run()
+    joined = chord([give.message(1), give.message(2)], give.message()).run()
+    drain()
+    mixed = [f"exception:{one!r}" if isinstance(one, Exception) else one for one in partial.get(propagate=False)]
+    outcome(group=whole.get(), group_partial=mixed, chord=joined.get())
 
 
 @behaviour("A06")

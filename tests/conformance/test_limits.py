@@ -14,7 +14,7 @@ from dramatiq import Broker, Middleware
 
 from middleware.states import States
 from tests.understudy.brokers.helpers import working
-from understudy import actor, handle
+from understudy import actor, chain, chord, handle
 from understudy.brokers.redis import RedisBroker
 from understudy.handle import Handle
 from understudy.limits import limits_of
@@ -67,6 +67,31 @@ def test_t03_the_hard_limit_ends_the_process_and_the_record_says_where(
     outcome(get=got(found.get), state=found.status, runs=len(noted(journal)))
     outcome(traceback="in too_long" in (found.traceback or ""))
     outcome(same_child=run(scenes.where, journal).get() == int(noted(journal)[0]))
+
+
+@behaviour("T04")
+def test_t04_a_hard_limit_in_a_chain_stops_the_later_steps(
+    drain: Drain, broker: RedisBroker, journal: Path, outcome: Outcome
+) -> None:
+    told: list[str] = []
+    later: list[int] = []
+
+    @actor
+    def first() -> str:
+        return str(journal)
+
+    @actor
+    def last(*_: Any) -> None:
+        later.append(1)
+
+    @actor
+    def errback(id: str) -> None:
+        told.append(id)
+
+    found = chain(first.message(), scenes.too_long.message(), last.message()).run(on_failure=errback.message())
+    drain(isolation="process")
+    outcome(get_tail=got(found.get), tail_runs=len(later), errbacks=len(told))
+    outcome(states=[handle(f"{found.workflow_id}.{node}").status.value for node in (1, 2, 3)])
 
 
 @behaviour("T05")
@@ -129,6 +154,21 @@ def test_t11_a_message_may_have_limits_of_its_own(run: Run, journal: Path, outco
     outcome(inverted=got(inverted))
     with pytest.raises(ValueError, match="soft_time_limit"):
         scenes.terminated.send_with_options(args=("",), soft_time_limit=2_000, time_limit=1_000)
+
+
+@behaviour("T12")
+def test_t12_a_soft_limit_in_the_header_of_a_chord_stops_the_body(
+    drain: Drain, broker: RedisBroker, journal: Path, outcome: Outcome
+) -> None:
+    ran: list[int] = []
+
+    @actor
+    def body(*_: Any) -> None:
+        ran.append(1)
+
+    found = chord([scenes.sleeps.message(str(journal))], body.message()).run()
+    drain(isolation="process")
+    outcome(get_at_once=got(found.get), body_runs=len(ran))
 
 
 @behaviour("T13")

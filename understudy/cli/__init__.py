@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "Show what became of messages.",
     "pipeline": "Load files into tables: check every row, put the bad ones aside, load the rest in chunks.",
     "revoke": "Revoke messages: nobody runs them any more.",
+    "workflow": "Show workflows, and resume those that have failed.",
     "schedule": "List, run, pause and resume periodic jobs.",
     "limits": "Show rate and concurrency limits, and who waits for a turn.",
     "dead": "List, show, requeue or purge dead letters.",

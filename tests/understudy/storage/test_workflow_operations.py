@@ -1,0 +1,183 @@
+"""The operations of workflows: each call of the server fails in turn, and all of it is there or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from understudy.brokers.operations import Operations
+from understudy.brokers.pipelines import stop
+from understudy.brokers.workflows import Kept, abort, begin, found, step
+from understudy.errors import ServerUnavailable
+from understudy.holds import Hold
+from understudy.plans.place import Place, Stream
+from understudy.states import State
+
+from .bench import Bench, Ops
+from .injected import Injected
+from .test_failing_calls import benches, shown
+
+KEPT = Kept(60, 120)
+STREAMS = (Stream("q", 2),)
+Prepared = tuple[Hold, list[Ops]]
+
+#: Nodes 1 and 2 one after the other, 3 a group of 4 and of the strand 5-6; 7 comes after it. Callbacks 8 and 9.
+PLAN = {
+    "v": 1,
+    "size": 9,
+    "to": "q:2",
+    "good": "8",
+    "bad": "9",
+    "p1": "t - 2 1 1 - - -",
+    "p2": "t - 3 1 1 8 9 1",
+    "p3": "g - 7 1 - - - 2 2 2",
+    "p5": "l 3 6 5 - - - 2",
+    "p6": "t 3 - 5 1 - - 5",
+    "p7": "t - - 1 1 - - 3",
+    **{f"m{node}": f"message {node}" for node in (1, 2, 6, 7)},
+    "k8": "1 good w.?",
+    "k9": "1 bad w.?",
+}
+
+
+def planned(bench: Bench, **more: object) -> None:
+    bench.client.hset(bench.keys.workflow("w"), mapping=PLAN | more)
+    bench.client.setbit(bench.keys.ended_nodes("w"), 9, 0)
+
+
+def ends(bench: Bench, node: int, up: str, state: State, *more: Ops) -> Prepared:
+    """The outcome of a node, as a worker commits it."""
+    hold = bench.take()
+    place = Place("w", node, up, STREAMS)
+
+    def tell(operations: Operations) -> None:
+        step(operations, bench.keys, place, state, message_id=f"w.{node}", kept=KEPT)
+
+    return hold, [bench.state(state, f"w.{node}", result=b"1"), tell, *more]
+
+
+def next_step(bench: Bench) -> Prepared:
+    planned(bench)
+    return ends(bench, 1, "-", State.SUCCESS)
+
+
+def a_group_begins(bench: Bench) -> Prepared:
+    planned(bench)
+    return ends(bench, 2, "-", State.SUCCESS)
+
+
+def the_last_member(bench: Bench) -> Prepared:
+    planned(bench, d3=1)
+    return ends(bench, 4, "3", State.SUCCESS)
+
+
+def a_member_fails(bench: Bench) -> Prepared:
+    planned(bench, d3=1)
+    return ends(bench, 6, "3", State.FAILURE)
+
+
+def the_end(bench: Bench) -> Prepared:
+    planned(bench)
+    return ends(bench, 7, "-", State.SUCCESS)
+
+
+def the_chain_stops(bench: Bench) -> Prepared:
+    planned(bench)
+    return ends(bench, 2, "-", State.FAILURE)
+
+
+def goes_on_elsewhere(bench: Bench) -> Prepared:
+    bench.client.hset(bench.keys.composed("n"), mapping=PLAN)
+    bench.client.pexpire(bench.keys.composed("n"), 60_000)
+
+    def tell(operations: Operations) -> None:
+        found(operations, bench.keys, "w", "n", 9)
+        begin(operations, bench.keys, "w", 1, STREAMS, kept=KEPT)
+
+    return bench.take(), [bench.state(None, instead="w.7"), tell]
+
+
+def a_pipeline_stops(bench: Bench) -> Prepared:
+    options = {"pipe_target": {"message_id": "b", "options": {"pipe_target": {"message_id": "c", "options": {}}}}}
+    bench.client.hset(bench.keys.state("b"), mapping={"state": "STARTED"})
+
+    def tell(operations: Operations) -> None:
+        stop(operations, bench.keys, "m", options, state=State.FAILURE, exception=b"why", ttl=60)
+
+    return bench.take(), [bench.state(State.FAILURE), tell]
+
+
+def settle(bench: Bench, prepared: Prepared) -> str:
+    """Commit the outcome. ``goes_on_elsewhere`` and ``a_pipeline_stops`` write two operations at once."""
+    hold, ops = prepared
+    operations = Operations(bench.keys.clock, bench.keys.batch("w1"))
+    operations.args += (operations.number(hold.stream), hold.entry, 0)
+    for write in ops:
+        write(operations)
+    names = {"state", "step", "begin", "found", "stop"}
+    operations.args[2] = sum(isinstance(one, str) and one in names for one in operations.args)
+    args = [1, "workers", 1, *operations.args]
+    return str(bench.storage.run("settle", operations.keys, args).decode())
+
+
+CASES = [
+    *(next_step, a_group_begins, the_last_member, a_member_fails, the_end, the_chain_stops),
+    *(goes_on_elsewhere, a_pipeline_stops),
+]
+
+
+@pytest.mark.parametrize("prepare", CASES)
+def test_whichever_call_fails_the_workflow_has_gone_on_whole_or_not_at_all(
+    bench: Bench, prepare: Callable[[Bench], Prepared]
+) -> None:
+    fresh: Iterator[Bench] = benches(bench)
+    whole_bench = next(fresh)
+    assert settle(whole_bench, prepare(whole_bench)) == "c"
+    whole = shown(whole_bench)
+    failed = []
+    for nth in range(1, 1_000):
+        one = next(fresh)
+        hold, ops = prepare(one)
+        before = shown(one)
+        injected = Injected(one.storage, "settle", nth=nth, stream=hold.stream, entry=hold.entry)
+        try:
+            verdict = settle(one, (hold, ops))
+        except ServerUnavailable:
+            verdict = "not asked"  # what comes after the outcome: the answer that is kept
+        what = injected.failed()
+        if not what:
+            break
+        failed.append(what)
+        after = shown(one)
+        batch = one.keys.batch("w1").removeprefix(one.keys.namespace)
+        stream = one.stream.removeprefix(one.keys.namespace)
+        names = (set(whole) | set(before)) - {batch, *((stream,) if what == "pcall XDEL" else ())}
+        wanted = before if verdict == "e" else whole
+        assert {name: after.get(name) for name in names} == {name: wanted.get(name) for name in names}, what
+    assert failed.count("call HSET") >= 1
+    assert "call XACK" in failed
+
+
+def test_a_node_that_has_ended_counts_once(bench: Bench) -> None:
+    planned(bench)
+    assert settle(bench, ends(bench, 4, "3", State.SUCCESS)) == "c"
+    flow = bench.keys.workflow("w")
+    assert bench.client.hget(flow, "d3") == b"1"
+    hold, ops = ends(bench, 4, "3", State.SUCCESS)
+    bench.client.delete(bench.keys.state("w.4"))  # somebody has forgotten it
+    assert bench.settle((hold, ops), number=2) == "f"
+    assert bench.client.hget(flow, "d3") == b"1"
+
+
+def test_a_workflow_that_was_revoked_goes_on_no_more(bench: Bench) -> None:
+    planned(bench)
+    running = ends(bench, 1, "-", State.SUCCESS)
+    operations = Operations(bench.keys.clock, bench.keys.revoked, bench.keys.stopped)
+    abort(operations, bench.keys, Place("w", 7, "-", STREAMS), kept=KEPT)
+    args: list[Any] = ["w", "stay", 60_000, bench.keys.revocations, *operations.args]
+    assert bench.run("abort", operations.keys, args, resent=0) == 1
+    assert bench.waiting() == [b"bad w.7"]
+    assert bench.settle(running, number=1) == "c"
+    assert bench.waiting() == [b"bad w.7"]
