@@ -15,7 +15,22 @@ from .behaviours import BEHAVIOURS, TESTS, WORDS, Behaviour, Outcome, agrees, go
 from .record import changes
 
 #: How many behaviours each group of the catalogue has.
-GROUPS = {"S": 27, "D": 6, "W": 10, "E": 6, "V": 9, "A": 9, "K": 7, "T": 16, "R": 23, "L": 1, "P": 2, "C": 25, "G": 12, "H": 21}
+GROUPS = {
+    "S": 27,
+    "D": 6,
+    "W": 10,
+    "E": 6,
+    "V": 9,
+    "A": 9,
+    "K": 7,
+    "T": 16,
+    "R": 23,
+    "L": 1,
+    "P": 2,
+    "C": 25,
+    "G": 12,
+    "H": 21,
+}
 
 
 def modules() -> list[ModuleType]:
