@@ -6,6 +6,7 @@ from typing import Any
 
 from dramatiq import Broker, Middleware
 
+from understudy.asynchronous.reporting import AsideReporter
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.upkeep import GATHER
 from understudy.progress import Reporter
@@ -22,4 +23,5 @@ class Progress(Middleware):
         interval = settling.settings.progress_interval
         # As with started marks. Where no thread comes by later to write it, it is written at once.
         gather = min(GATHER, interval) if isinstance(settling, RedisBroker) and settling.keeps_up else 0.0
-        execution.contributors.append(Reporter(execution, interval=interval, gather=gather))
+        kind = AsideReporter if held.on_loop else Reporter
+        execution.contributors.append(kind(execution, interval=interval, gather=gather))

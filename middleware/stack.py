@@ -7,6 +7,7 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     before the body                                     after the body
     Lifecycle      (no per-message hooks)
     Metrics        (none either: outcomes are counted where they are committed)
+    Coroutines     (no per-message hooks)
     Executions     opens the execution                  closes it, when all have contributed       ^
     Alerts         (tells of failures when they are committed)
     Callbacks      (what is sent when a message has ended; the broker does it, for some ends meet no hook)
@@ -52,6 +53,7 @@ from understudy.settings import Settings
 from .alerts import Alerts
 from .callbacks import Callbacks
 from .canvas import Canvas
+from .coroutines import Coroutines
 from .executions import Executions
 from .expiry import Expiry
 from .heartbeats import Heartbeats
@@ -79,6 +81,7 @@ def stack(settings: Settings, *, buckets: Sequence[float] = BUCKETS) -> list[Mid
     return [
         Lifecycle(),
         Metrics(settings, buckets),
+        Coroutines(),
         Executions(),
         Alerts(),
         Callbacks(),

@@ -17,6 +17,7 @@ from dramatiq import Broker, Middleware
 from dramatiq.middleware.threading import current_platform, raise_thread_exception, supported_platforms
 
 from understudy import clock
+from understudy.actors import AsyncActor
 from understudy.brokers.settlement import HeldMessage
 from understudy.execution import Execution, Terminated
 from understudy.plans.place import WORKFLOW, parse_id
@@ -55,7 +56,8 @@ class Termination(Middleware):
         held, _ = of(broker, message)
         execution = opened(held)
         body = _Body(held, execution, threading.get_ident())
-        execution.ender = body.interrupt
+        if not isinstance(execution.actor, AsyncActor):  # on an event loop, that ends it
+            execution.ender = body.interrupt
         with self._lock:
             self._bodies[execution.token] = body
 

@@ -18,13 +18,15 @@ from dramatiq.middleware import TimeLimit
 from dramatiq.middleware.threading import current_platform, raise_thread_exception, supported_platforms
 
 from understudy import clock
-from understudy.actors import Actor, declared, run_by
+from understudy.actors import Actor, AsyncActor, declared
+from understudy.asynchronous.here import Here
 from understudy.durations import to_millis
 from understudy.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from understudy.execution import Execution
 from understudy.isolation.pool import Pool
 from understudy.isolation.runner import Runner
-from understudy.limits import Limits, limits_of, runs_elsewhere
+from understudy.limits import Limits, limits_of, runs_apart, runs_elsewhere
+from understudy.running import run_by
 from understudy.settings import Settings
 
 from .executions import of, opened
@@ -67,7 +69,10 @@ class TimeLimits(TimeLimit):
         limits = limits_of(held.options, actor.options, settling.settings)
         execution.limits = limits
         execution.began_at = clock.monotonic()
-        if isinstance(actor, Actor) and runs_elsewhere(held.options, declared(actor), settling.settings):
+        if isinstance(actor, AsyncActor) and not runs_apart(held.options, declared(actor), settling.settings):
+            if not held.on_loop:
+                run_by(_here(execution, limits, settling.settings))
+        elif isinstance(actor, Actor) and runs_elsewhere(held.options, declared(actor), settling.settings):
             run_by(Runner(settling, held, execution, limits, self.pool))
         elif settling.settings.isolation == "simulated":
             run_by(Measured(execution, limits))
@@ -89,11 +94,19 @@ class TimeLimits(TimeLimit):
     after_skip_message = after_process_message
 
 
+def _here(execution: Execution, limits: Limits, settings: Settings) -> Here | Measured:
+    """What runs an ``async def`` body for which there is no shared loop: its limits are kept by its own."""
+    if settings.isolation == "simulated":
+        return Measured(execution, limits, Here(execution, None))
+    return Here(execution, limits)
+
+
 class Measured:
     """Runs a body where it is called, and says afterwards that it has taken too long. For tests."""
 
-    def __init__(self, execution: Execution, limits: Limits) -> None:
+    def __init__(self, execution: Execution, limits: Limits, here: Here | None = None) -> None:
         self.actor = execution.actor
+        self._here = here
         self._limits = limits
         self._began = clock.monotonic()
         self._soft_is_over = False
@@ -101,7 +114,7 @@ class Measured:
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            result = self.actor.fn(*args, **kwargs)
+            result = self.actor.fn(*args, **kwargs) if self._here is None else self._here(args, kwargs)
         except Exception:
             self.check()
             raise

@@ -7,11 +7,11 @@ a value that cannot travel is refused in the sender with its path (S22).
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -19,9 +19,11 @@ import dramatiq
 import dramatiq.broker
 from dramatiq import Broker, Message
 
+from .asking import off_the_loop
 from .callbacks import CALLBACKS
 from .deadlines import declared_options, millis_until
 from .declaring import (
+    DECLARED_ONLY,
     HOW_TO_INSTALL,
     LIMITS,
     arguments_to_log,
@@ -52,43 +54,11 @@ from .options import (
     did_you_mean,
     message_millis,
 )
+from .running import next_runner
 from .sizes import Size, to_bytes
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-#: What only a declaration may say: nobody would look for it on a message.
-_DECLARED_ONLY = frozenset(
-    {
-        "retry",
-        "idempotency",
-        "unique",
-        "rate_limit",
-        "concurrency_limit",
-        "result_ttl",
-        "track_started",
-        "ignore_result",
-        "isolation",
-        "log_args",
-        "errors",
-    }
-)
-
-
-class Runner(Protocol):
-    """Runs the body of one execution in place of a plain call: in another process, for instance."""
-
-    @property
-    def actor(self) -> dramatiq.Actor[Any, Any]: ...
-    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
-
-
-_runner: ContextVar[Runner | None] = ContextVar("understudy_runner", default=None)
-
-
-def run_by(runner: Runner | None) -> None:
-    """Let ``runner`` run the next body of its actor that is called in this thread; None takes that back."""
-    _runner.set(runner)
 
 
 class Actor(dramatiq.Actor[P, R]):
@@ -104,10 +74,10 @@ class Actor(dramatiq.Actor[P, R]):
 
         Dramatiq's own would log the arguments.
         """
-        runner = _runner.get()
+        runner = next_runner.get()
         if runner is None or runner.actor is not self:
             return self.fn(*args, **kwargs)
-        _runner.set(None)  # what the body itself calls is an ordinary function
+        next_runner.set(None)  # what the body itself calls is an ordinary function
         result: R = runner(args, kwargs)
         return result
 
@@ -182,6 +152,14 @@ class Actor(dramatiq.Actor[P, R]):
         except SerializationError as error:
             raise self._in_words_of_the_signature(error, args) from None
 
+    async def asend(self, *args: P.args, **kwargs: P.kwargs) -> Message[R]:
+        """``send`` for a coroutine: the event loop goes on while the server is asked."""
+        return await self.asend_with_options(args=args, kwargs=kwargs)
+
+    async def asend_with_options(self, **options: Any) -> Message[R]:
+        """``send_with_options`` for a coroutine: the event loop goes on while the server is asked."""
+        return await off_the_loop(self.send_with_options, **options)
+
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Every argument of the function by its name, defaults and ``**`` among them.
 
@@ -205,10 +183,10 @@ class Actor(dramatiq.Actor[P, R]):
     def _check_options(self, options: dict[str, Any]) -> None:
         known = self.broker.actor_options
         for option in options:
-            if option in _DECLARED_ONLY:
+            if option in DECLARED_ONLY:
                 raise TypeError(f"{self.actor_name}: {option} belongs to the actor's declaration, not to a message")
             if option not in known:
-                hint = did_you_mean(option, {"message_id", "delay", *known} - _DECLARED_ONLY)
+                hint = did_you_mean(option, {"message_id", "delay", *known} - DECLARED_ONLY)
                 raise TypeError(f"{self.actor_name}: unknown option {option!r}{hint}")
         check_message_options(options, where=f"{self.actor_name}: ")
         self._check_limits(options)
@@ -269,6 +247,27 @@ class Actor(dramatiq.Actor[P, R]):
         return f"args[{index}]"
 
 
+class AsyncActor(Actor[P, R]):
+    """An actor whose body is an ``async def`` function. ``fn`` is that function, not Dramatiq's blocking form of it."""
+
+    def __init__(self, fn: Callable[P, Awaitable[R]], **options: Any) -> None:
+        super().__init__(fn, **options)
+        self.fn = fn  # type: ignore[assignment]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the body here and now (R19): something to await where an event loop runs, else the result."""
+        runner = next_runner.get()
+        if runner is not None and runner.actor is self:
+            next_runner.set(None)
+            return runner(args, kwargs)
+        body: Any = self.fn(*args, **kwargs)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(body)
+        return body
+
+
 def named(message: Message[Any], message_id: str) -> Message[Any]:
     """``message`` under a name of your own.
 
@@ -280,6 +279,17 @@ def named(message: Message[Any], message_id: str) -> Message[Any]:
     return dataclasses.replace(message, message_id=message_id)
 
 
+class _Declare(Protocol):
+    """What ``@actor(...)`` is: it takes a function, or a coroutine function."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Actor[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Actor[P, R]: ...
+
+
+@overload
+def actor(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Actor[P, R]: ...
 @overload
 def actor(fn: Callable[P, R], /) -> Actor[P, R]: ...
 @overload
@@ -306,7 +316,7 @@ def actor(
     pure: bool = False,
     broker: Broker | None = None,
     **options: Any,
-) -> Callable[[Callable[P, R]], Actor[P, R]]: ...
+) -> _Declare: ...
 
 
 def actor(
@@ -353,7 +363,8 @@ def actor(
         ended as at ``time_limit``, and the message fails with ``MemoryLimitExceeded``; bytes, or a text such as
         ``"512MiB"``.
       isolation: ``"process"`` runs the body in a process of its own, where limits can be kept; ``"thread"`` in the
-        worker's, where they are best effort. By default a process if the actor, or the message, names a limit.
+        worker's, where they are best effort. By default a process if the actor, or the message, names a limit; for an
+        ``async def`` body always the event loop, which cancels it at its limits.
       result_ttl: how long state and result can be read after the end (S09); the setting
         ``UNDERSTUDY_RESULT_TTL`` by default.
       expected_duration: how long the body takes as a rule; one declared shorter than a second need not report
@@ -407,7 +418,8 @@ def actor(
         check_names(name, queue_name, options, target, known=_OPTION_NAMES)
         check_guards(name, declared, target)
         check_body(name, function)
-        return _declared_class(declared, signature)(
+        base = AsyncActor if inspect.iscoroutinefunction(function) else Actor
+        return _declared_class(base, declared, signature)(
             function,
             actor_name=name,
             queue_name=queue_name,
@@ -419,11 +431,13 @@ def actor(
     return declare if fn is None else declare(fn)
 
 
-def _declared_class(declared: ActorOptions, signature: inspect.Signature) -> type[Actor[Any, Any]]:
+def _declared_class(
+    base: type[Actor[Any, Any]], declared: ActorOptions, signature: inspect.Signature
+) -> type[Actor[Any, Any]]:
     """A class that carries the declaration already while Dramatiq's constructor announces the actor to the
     middleware (``after_declare_actor``)."""
     found = {"declared": declared, "signature": signature, "places": _places(signature)}
-    return type("Actor", (Actor,), found)
+    return type(base.__name__, (base,), found)
 
 
 def _places(signature: inspect.Signature) -> tuple[int, int]:

@@ -20,6 +20,22 @@ from .options import OTHER_NAMES, ActorOptions, Isolation, choose, did_you_mean
 
 #: The options that are durations, on the declaration and on a message.
 LIMITS = ("time_limit", "soft_time_limit")
+#: What only a declaration may say: nobody would look for it on a message.
+DECLARED_ONLY = frozenset(
+    {
+        "retry",
+        "idempotency",
+        "unique",
+        "rate_limit",
+        "concurrency_limit",
+        "result_ttl",
+        "track_started",
+        "ignore_result",
+        "isolation",
+        "log_args",
+        "errors",
+    }
+)
 HOW_TO_INSTALL = (
     "import the module that installs one before its actors: here `tasks`, if this is the checkout; in a project of "
     "your own, a module that calls understudy.install(middleware=stack(load(Settings))), with `from understudy."
@@ -79,9 +95,7 @@ def check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
 
 def check_body(name: str, function: Callable[..., Any]) -> None:
     """The body must be a function that a worker can call."""
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise DeclarationError(f"actor {name}: the body is a coroutine function; write a plain function")
-    if inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise DeclarationError(
             f"actor {name}: the body is a generator, which would never run; write a function that returns"
         )

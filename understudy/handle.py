@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -225,6 +226,14 @@ class Handle:
         """Where a waiter is told: of a step that never runs only its workflow tells anything."""
         found, keys = parse_id(self.id), self._records.storage.keys
         return [keys.channel(self.id), *(() if found is None else (keys.channel(found[0]),))]
+
+    async def aget(
+        self, timeout: Duration | None = None, *, propagate: bool = True, disable_sync_subtasks: bool = True
+    ) -> Any:
+        """``get`` for a coroutine: the event loop goes on meanwhile. A thread of the loop's own waits."""
+        return await asyncio.to_thread(
+            self.get, timeout, propagate=propagate, disable_sync_subtasks=disable_sync_subtasks
+        )
 
     def _wait(self, timeout: float | None) -> Record:
         storage = self._records.storage

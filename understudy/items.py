@@ -12,7 +12,7 @@ be told from one whose body raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Sized
 from typing import Any, TypeVar, overload
 
 from .errors import DeclarationError
@@ -32,7 +32,7 @@ LARGEST_BATCH = 1_000
 
 @overload
 def each(
-    items: Iterable[T],
+    items: Iterable[T] | AsyncIterable[T],
     *,
     key: Name[T],
     on_doubt: OnDoubt = "repeat",
@@ -48,7 +48,7 @@ def each(
 @overload
 def each(
     *,
-    cursor: Callable[[Any], Iterable[T]],
+    cursor: Callable[[Any], Iterable[T] | AsyncIterable[T]],
     key: Name[T],
     position: Name[T] | None = None,
     on_doubt: OnDoubt = "repeat",
@@ -61,9 +61,9 @@ def each(
 
 
 def each(
-    items: Iterable[T] | None = None,
+    items: Iterable[T] | AsyncIterable[T] | None = None,
     *,
-    cursor: Callable[[Any], Iterable[T]] | None = None,
+    cursor: Callable[[Any], Iterable[T] | AsyncIterable[T]] | None = None,
     key: Name[T],
     position: Name[T] | None = None,
     on_doubt: OnDoubt = "repeat",
@@ -79,6 +79,9 @@ def each(
     The time limit (soft or hard) bounds each delivery, not all the items together: when 80 % of it have passed and
     this delivery has finished at least one item, the message is handed back at the next item, and another delivery
     goes on at once. No attempt is burned. So a single item must not take longer than the rest, a fifth of the limit.
+
+    In an ``async def`` body say ``async for item in each(...)``: the event loop goes on while the server is asked. Then
+    ``items``, or what ``cursor`` gives, may be async as well; if they are not, threads walk through them in turn.
 
     Called outside of a worker it gives every distinct item once and records nothing.
 

@@ -80,6 +80,14 @@ def runs_elsewhere(message: Mapping[str, Any], declared: ActorOptions, settings:
     return any(limit is not None for limit in limits) or any(message.get(name) is not None for name in _OF_A_MESSAGE)
 
 
+def runs_apart(message: Mapping[str, Any], declared: ActorOptions, settings: Settings) -> bool:
+    """Whether an ``async def`` body runs in a process of its own: if its actor says so, or for a limit that the event
+    loop cannot keep."""
+    if settings.isolation != "process":
+        return False
+    return declared.isolation == "process" or declared.memory_limit is not None or message.get(MEMORY) is not None
+
+
 def _seconds(name: str, message: Mapping[str, Any], actor: Mapping[str, Any]) -> float | None:
     for source in (message, actor):
         value = source.get(name)

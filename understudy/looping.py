@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
 from . import clock
+from .awaiting import Awaited
 from .errors import DeclarationError, HandBack, TooManyFailures
 from .execution import Execution, Terminated
 from .ledger import Ledger
@@ -54,7 +55,8 @@ class _Entry(Generic[T]):
 
 
 class Items(Generic[T]):
-    """The iterable that ``each`` gives, and what is known of its items: in this execution and earlier ones."""
+    """The iterable that ``each`` gives, for ``for`` and ``async for``, and what is known of its items: in this
+    execution and earlier ones."""
 
     def __init__(self, source: Source[T], store: Store, execution: Execution | None, limits: Limits) -> None:
         self._source = source
@@ -101,27 +103,42 @@ class Items(Generic[T]):
         self._store.mark = ""
 
     def __iter__(self) -> Iterator[T]:
-        source, batch = self._begin(), self._limits.batch
-        size = max(batch, WINDOW - WINDOW % batch)
-        while window := list(islice(source, size)):
-            line: list[_Entry[T]] = []
-            keys: set[str] = set()  # of those in the line that are to be opened
-            for entry in self._entries(window):
-                entry.opens = not (settled(entry.mark) or entry.key in keys or entry.key in self._store.put_off)
-                if not entry.opens and not line:
-                    self._pass_by(entry)
-                    continue
-                line.append(entry)
-                if entry.opens:
-                    keys.add(entry.key)
-                if len(keys) == batch:
-                    yield from self._work(line)
-                    line, keys = [], set()
-            if line:
-                yield from self._work(line)
-        self._end()
+        source = self.begin()
+        if isinstance(source, AsyncIterable):
+            raise DeclarationError("each() is given async items: loop over it with `async for`, in an async body")
+        while window := list(islice(source, self.window)):
+            yield from self.through(window)
+        self.finish()
 
-    def _begin(self) -> Iterator[T]:
+    def __aiter__(self) -> Awaited[T]:
+        return Awaited(self)
+
+    @property
+    def window(self) -> int:
+        """How many items are looked up at once."""
+        batch = self._limits.batch
+        return max(batch, WINDOW - WINDOW % batch)
+
+    def through(self, window: Sequence[T]) -> Iterator[T]:
+        """Go through the next items of the source; those that are not over are given out."""
+        batch = self._limits.batch
+        line: list[_Entry[T]] = []
+        keys: set[str] = set()  # of those in the line that are to be opened
+        for entry in self._entries(window):
+            entry.opens = not (settled(entry.mark) or entry.key in keys or entry.key in self._store.put_off)
+            if not entry.opens and not line:
+                self._pass_by(entry)
+                continue
+            line.append(entry)
+            if entry.opens:
+                keys.add(entry.key)
+            if len(keys) == batch:
+                yield from self._work(line)
+                line, keys = [], set()
+        if line:
+            yield from self._work(line)
+
+    def begin(self) -> Iterator[T] | AsyncIterable[T]:
         """The items from where an earlier execution stopped on."""
         if self._reporter is not None:
             self._reporter.begin_anew()
@@ -134,12 +151,13 @@ class Items(Generic[T]):
         self._index = ledger.position
         return self._source.behind(ledger) if store.place == "cursor" else self._source.rest(ledger)
 
-    def _end(self) -> None:
+    def finish(self) -> None:
+        """The source has no more items."""
         if self._index:
             self._store.exchange(())
         self._judge(at_the_end=True)
 
-    def _entries(self, window: list[T]) -> list[_Entry[T]]:
+    def _entries(self, window: Sequence[T]) -> list[_Entry[T]]:
         keys = [self._source.key(item, self._index + offset) for offset, item in enumerate(window)]
         store = self._store
         marks = store.lookup(keys)

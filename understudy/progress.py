@@ -148,14 +148,17 @@ class Reporter:
             self._pending = self._elsewhere() or self._pending
 
     def _write(self, data: bytes) -> bool:
+        held = self._send(data)
+        self._pending = None
+        return held
+
+    def _send(self, data: bytes) -> bool:
         execution = self._execution
         self._written_at = clock.monotonic()
         rate = self._pace.at(self._written_at, serialization.loads(data).get("current"))
-        held = execution.records.progress(
+        return execution.records.progress(
             execution.message_id, execution.hold, info=data, rate=rate, actor=execution.actor.actor_name
         )
-        self._pending = None
-        return held
 
     def contribute(self, outcome: Outcome, exception: BaseException | None) -> None:
         """What was throttled last goes with the outcome."""

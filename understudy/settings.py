@@ -164,6 +164,9 @@ class Settings(EnvSettings):
     ] = 128 * MIB
     processes: Annotated[int, Field(ge=1, le=1024, description="Processes of a worker.")] = 2
     threads: Annotated[int, Field(ge=1, le=1024, description="Threads of each worker process.")] = 8
+    async_concurrency: Annotated[
+        int, Field(ge=1, le=100_000, description="Bodies of async actors that run at once in a worker process.")
+    ] = 1000
     prefetch: Annotated[
         tuple[tuple[str, int], ...],
         BeforeValidator(_per_queue),

@@ -9,6 +9,7 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
     assert names == [
         "Lifecycle",
         "Metrics",
+        "Coroutines",
         "Executions",
         "Alerts",
         "Callbacks",

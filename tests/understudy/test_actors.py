@@ -15,11 +15,12 @@ import dramatiq
 import pytest
 
 from understudy import Idempotency, Retry, actor
-from understudy.actors import Actor, declared, installed_broker, registered_actor, run_by
+from understudy.actors import Actor, declared, installed_broker, registered_actor
 from understudy.brokers.settlement import SettlingBroker
 from understudy.errors import DeclarationError, SerializationError, UnknownActor
 from understudy.handle import handle
 from understudy.options import ActorOptions
+from understudy.running import run_by
 from understudy.testing.enqueued import Enqueued
 
 pytestmark = pytest.mark.usefixtures("broker")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -166,3 +167,29 @@ def test_a_waiter_leaves_no_subscription(broker: SettlingBroker) -> None:
         handle("x").get(timeout=0.01)
     channel = broker.storage.keys.channel("x")
     assert dict(broker.storage.client.pubsub_numsub(channel))[channel.encode()] == 0
+
+
+def test_a_coroutine_awaits_a_result(drain: Drain) -> None:
+    @actor
+    def body(fail: bool) -> str:
+        if fail:
+            raise KeyError("x")
+        return "done"
+
+    done, failed = body.send(False), body.send(True)
+    drain()
+    assert asyncio.run(handle(done).aget(timeout=1)) == "done"
+    with pytest.raises(KeyError):
+        asyncio.run(handle(failed).aget())
+    assert isinstance(asyncio.run(handle(failed).aget(propagate=False)), KeyError)
+
+
+def test_s15_in_an_actor_it_is_refused_as_get_is(drain: Drain) -> None:
+    @actor
+    async def body() -> None:
+        await handle("other").aget(timeout=1)
+
+    message = body.send()
+    drain()
+    with pytest.raises(RuntimeError, match="blocks its worker"):
+        handle(message).get()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,11 @@ def test_an_item_is_named_by_a_key_an_attribute_or_a_function() -> None:
     assert source(key=len).key("abc", 0) == "3"
 
 
+def listed(found: Iterator[Any] | AsyncIterable[Any]) -> list[Any]:
+    assert isinstance(found, Iterator)
+    return list(found)
+
+
 @pytest.mark.parametrize("item", [{}, {"id": None}, {"id": ""}, object()])
 def test_an_item_without_a_key_is_named(item: Any) -> None:
     with pytest.raises(DeclarationError, match="item 4 has no 'id'"):
@@ -29,9 +35,9 @@ def test_an_item_without_a_key_is_named(item: Any) -> None:
 def test_the_rest_begins_behind_what_is_over() -> None:
     chain = link(link("", "1"), "2")
     items = source([1, 2, 3, 4], key=str)
-    assert list(items.rest(Ledger())) == [1, 2, 3, 4]
-    assert list(items.rest(Ledger(position=2, chain=chain))) == [3, 4]
-    assert list(source([1, 2], key=str).rest(Ledger(position=2, chain=chain))) == []
+    assert listed(items.rest(Ledger())) == [1, 2, 3, 4]
+    assert listed(items.rest(Ledger(position=2, chain=chain))) == [3, 4]
+    assert listed(source([1, 2], key=str).rest(Ledger(position=2, chain=chain))) == []
     for other in ([2, 1, 3], [1], [], [1, 3, 2]):
         with pytest.raises(ItemsChanged, match="first 2 items"):
             source(other, key=str).rest(Ledger(position=2, chain=chain))
@@ -46,8 +52,8 @@ def test_a_cursor_is_called_with_the_position_as_the_item_had_it() -> None:
 
     moment = datetime(2026, 3, 1, tzinfo=UTC)
     items = source(cursor=cursor, position=lambda item: [item, 5])
-    list(items.behind(Ledger()))
-    list(items.behind(Ledger(position=1, after=items.position(moment))))
+    listed(items.behind(Ledger()))
+    listed(items.behind(Ledger(position=1, after=items.position(moment))))
     assert asked == [None, [moment, 5]]
 
 

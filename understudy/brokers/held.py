@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dramatiq import Message, MessageProxy
@@ -17,6 +18,11 @@ from .hooks import Around
 
 class HeldMessage(MessageProxy):
     """A delivered message with the outcome that is being collected on it."""
+
+    #: Its body runs on the event loop, beside the threads of the worker.
+    on_loop = False
+    #: Frees the place of a body that has begun there; None while the message counts among those of the threads.
+    place: Callable[[], None] | None = None
 
     def __init__(self, message: Message[Any], hold: Hold) -> None:
         super().__init__(message)

@@ -18,7 +18,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dramatiq import Consumer, Worker
@@ -27,7 +27,7 @@ from dramatiq.errors import QueueJoinTimeout
 from understudy import clock, discretion
 from understudy.durations import to_millis
 from understudy.errors import NoGroup, ServerUnavailable
-from understudy.holds import GROUP, Hold
+from understudy.holds import GROUP, SUSPECT_AFTER, Hold
 from understudy.outcome import Disposition
 from understudy.settings import Settings
 from understudy.storage.client import Storage, Value
@@ -35,7 +35,7 @@ from understudy.storage.client import Storage, Value
 from . import delays, outcomes, staging, tally
 from .committer import COMMITTED, MISFIT, UNCLAIMED, Committer, Settlement
 from .consumer import StreamConsumer
-from .gate import Gate
+from .gate import Gate, together
 from .held import HeldMessage
 from .names import QueueKeys
 from .operations import Operations
@@ -110,6 +110,7 @@ class RedisBroker(QueueingBroker):
         self._enrolled = ""
         self.upkeep = Upkeep(self)
         self.work = WorkQueue()
+        self._detaching = threading.Lock()
         self.committer = self._new_committer()
         super().__init__(middleware=middleware)
         self.queues: set[str] = set()
@@ -144,6 +145,7 @@ class RedisBroker(QueueingBroker):
     def _worker_boots(self, worker: Any) -> None:
         self._give_up_at = math.inf
         self.draining.clear()
+        self.grace_over.clear()
         self.threads = getattr(worker, "worker_threads", 1)
         if isinstance(worker, Worker):
             # Its threads are made after this, with the queue that they find here.
@@ -209,6 +211,7 @@ class RedisBroker(QueueingBroker):
         """What a kill -9 leaves behind: everything is held under a name that nobody keeps alive. For tests."""
         self.forget_bodies()
         self.holds.clear()
+        self.detached = 0
         self._room = self._new_room()
         self._gate = Gate()
         self.worker_id = new_name()
@@ -291,7 +294,29 @@ class RedisBroker(QueueingBroker):
 
     def has_idle_threads(self) -> bool:
         """Whether a worker runs here that has more threads than bodies."""
-        return self.upkeep.running and self._gate.inside < self.threads
+        return self.upkeep.running and self._gate.inside - self.detached < self.threads
+
+    def company_of(self, held: HeldMessage) -> int:
+        # The only suspect here is known for certain when its process has died once more; so are the few of the threads.
+        others = any(
+            other is not held and not other.ended and other.hold.must_be_alone for other in list(self.holds.values())
+        )
+        if not (held.on_loop and others) or held.hold.deaths < SUSPECT_AFTER:
+            return 1
+        return together(held.hold.deaths, self.settings.async_concurrency)
+
+    def detach(self, held: HeldMessage, leave: Callable[[], None]) -> None:
+        """The body of ``held`` runs beside the threads of the worker from now on, at a place that ``leave`` frees."""
+        with self._detaching:
+            self.detached += 1
+
+        def free() -> None:
+            with self._detaching:
+                self.detached -= 1
+            leave()
+
+        held.place = free
+        self._room.remove(held.queue_name)
 
     def wait_for_server(self) -> None:
         """Wait a moment before the server is asked again."""
@@ -382,8 +407,12 @@ class RedisBroker(QueueingBroker):
 
     def _let_go(self, held: HeldMessage) -> None:
         self.leave_the_gate(held)
-        if self.holds.pop((held.hold.stream, held.hold.entry), None) is not None:
+        if self.holds.pop((held.hold.stream, held.hold.entry), None) is None:
+            return
+        if held.place is None:
             self._room.remove(held.queue_name)
+        else:
+            held.place()
 
     def _settled(self, held: HeldMessage, verdict: str) -> None:
         if verdict in (UNCLAIMED, MISFIT) and outcomes.instead(held, verdict):

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import dramatiq
@@ -19,7 +20,14 @@ from dramatiq.middleware import MiddlewareError, SkipMessage
 
 from understudy import clock, discretion
 from understudy.actors import Actor
-from understudy.errors import GuardUnavailable, HookFailed, MessageTooLarge, ServerUnavailable, UnderstudyError
+from understudy.errors import (
+    GuardUnavailable,
+    HandBack,
+    HookFailed,
+    MessageTooLarge,
+    ServerUnavailable,
+    UnderstudyError,
+)
 from understudy.exceptions import encode_exception, format_traceback
 from understudy.outcome import Disposition
 from understudy.records import Records
@@ -40,6 +48,17 @@ logger = logging.getLogger(__name__)
 #: Seconds before a message comes back whose outcome is void because the server did not answer.
 AFTER_AN_OUTAGE = 1.0
 
+#: Seconds for which a suspect waits for bodies on the event loop to end, and before it tries again.
+PATIENCE, AFTER_PATIENCE = 60.0, 10.0
+
+#: The message whose body runs in this context, where it has no thread of its own.
+_running: ContextVar[HeldMessage | None] = ContextVar("understudy_running", default=None)
+
+
+def runs_in_context(held: HeldMessage) -> None:
+    """The body of ``held`` runs in this context and in what it starts, whichever threads these are."""
+    _running.set(held)
+
 
 class SettlingBroker(Broker):
     """A Dramatiq broker whose hooks and whose ``enqueue`` serve the outcome. A transport adds the rest.
@@ -49,7 +68,10 @@ class SettlingBroker(Broker):
       calls_back: whether ``on_success`` and ``on_failure`` follow from outcomes: a middleware of the stack says so.
       buckets: the upper ends, in seconds, by which durations are counted.
       refused: how many outcomes were refused because another worker held the message.
+      detached: how many bodies run beside the threads, on the event loop.
       pause: how an outage is waited out, ``time.sleep`` but for tests.
+      grace: seconds for which async bodies may go on when the worker stops; ``grace_over`` is set when whoever runs the
+        worker ends that before.
     """
 
     storage: Storage
@@ -63,6 +85,9 @@ class SettlingBroker(Broker):
         self.settings = settings
         self.stopping = threading.Event()
         self.refused = 0
+        self.detached = 0
+        self.grace = settings.shutdown_timeout
+        self.grace_over = threading.Event()
         self.pause: Callable[[float], object] = time.sleep
         self._gate = Gate()
         self._beginning = threading.Lock()
@@ -87,6 +112,10 @@ class SettlingBroker(Broker):
     def begins(self, held: HeldMessage) -> None:
         """The body of ``held`` begins: the server is told, soon, or at once if it is a suspect."""
         raise NotImplementedError
+
+    def company_of(self, held: HeldMessage) -> int:
+        """How many suspects may run at once with this one, and it among them."""
+        return 1
 
     def streams_of(self, queue_name: str) -> tuple[str, ...]:
         """The streams in which messages of a queue are held."""
@@ -135,9 +164,11 @@ class SettlingBroker(Broker):
             held.began_at = clock.monotonic()
         self._collecting.running = held
         # Before the hooks, one of which starts the clock of the time limit: waiting for the gate is not running.
-        held.alone = held.hold.must_be_alone
         gate = self._gate
-        gate.enter(alone=held.alone)
+        if held.hold.must_be_alone:
+            self._enter_as_suspect(gate, held)
+        else:
+            gate.enter(alone=False)
         held.gate = gate
         held.hooks = self._hooks.around(held)
         for middleware, hook in held.hooks.before:
@@ -153,6 +184,15 @@ class SettlingBroker(Broker):
             self.begins(held)
         except ServerUnavailable as error:
             raise GuardUnavailable(f"the beginning could not be recorded, so the actor did not run: {error}") from error
+
+    def _enter_as_suspect(self, gate: Gate, held: HeldMessage) -> None:
+        most = self.company_of(held)
+        held.alone = most == 1
+        # Bodies in threads are few, and end. On the loop there may be a thousand, and some may go on for ever.
+        patience = PATIENCE if self.detached else None
+        if not gate.enter(alone=True, most=most, patience=patience):
+            held.alone = False
+            raise HandBack("it is to run apart, and the bodies that run here do not end", delay=AFTER_PATIENCE)
 
     def emit_after(self, signal: str, *args: Any, **kwargs: Any) -> None:
         """An exception in a hook after the body voids the outcome: it is never acknowledged as done."""
@@ -198,7 +238,7 @@ class SettlingBroker(Broker):
         """The body of ``held`` is over. A suspect stays in until its outcome is committed: were the process killed by
         the next one before that, the suspect would be blamed."""
         if held.gate is not None:
-            held.gate.leave(alone=held.alone)
+            held.gate.leave()
             held.gate = None
 
     def _void(self, held: HeldMessage, failure: HookFailed) -> None:
@@ -265,8 +305,8 @@ class SettlingBroker(Broker):
         return message
 
     def _join_the_outcome(self, message: Message[Any], delay: int | None) -> None:
-        running: HeldMessage | None = getattr(self._collecting, "running", None)
-        if running is None:
+        running: HeldMessage | None = getattr(self._collecting, "running", None) or _running.get()
+        if running is None or running.ended:
             raise TypeError('when="committed" joins the outcome of a running body; outside of one send without it')
         self.emit_before("enqueue", message, delay)
         mark(message, self.actors)

@@ -104,7 +104,7 @@ class WorkQueue:
                     raise Empty
             seat.bell.acquire()  # rung just now
         with self._lock:
-            if self.qsize() and not self._closed:
+            if self._size and not self._closed:
                 return self._take(seat)
             self._away(seat)
         raise Empty

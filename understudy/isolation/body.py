@@ -14,9 +14,11 @@ from types import FrameType
 from typing import Any
 
 from understudy import clock, serialization
-from understudy.actors import Actor
+from understudy.actors import Actor, AsyncActor
+from understudy.asynchronous.here import Here
 from understudy.errors import IsolationError, ResultTooLarge, SoftTimeLimitExceeded
 from understudy.execution import Execution, set_current
+from understudy.limits import Limits
 from understudy.outcome import Outcome
 from understudy.retry_after import told_wait
 
@@ -108,6 +110,8 @@ class Bodies:
         if job.limits.hard != math.inf:
             faulthandler.dump_traceback_later(job.limits.hard, exit=True, file=self._stacks)
         try:
+            if isinstance(actor, AsyncActor):
+                return Here(execution, Limits(math.inf, job.limits.soft))(job.args, job.kwargs), None
             with self._soft.after(job.limits.soft):
                 return actor.fn(*job.args, **job.kwargs), None
         except BaseException as error:  # noqa: BLE001 - also SystemExit: the worker decides what it means

@@ -26,6 +26,7 @@ from dramatiq import Broker, MessageProxy, Worker
 from dramatiq.errors import BrokerConnectionError
 
 from understudy import clock
+from understudy.brokers.settlement import SettlingBroker
 from understudy.durations import to_millis
 from understudy.errors import EmbeddedServerError, ServerUnavailable, SettingsError
 from understudy.settings import Settings, load
@@ -60,6 +61,9 @@ HAND_BACK_INTERVAL = 0.25
 #: Seconds in which an idle worker stops: its threads wake up about once a second. Not cut short by the shutdown
 #: timeout, which is for running work.
 IDLE_GRACE = 3.0
+
+#: Seconds in which async bodies that are cut off go back to their queues.
+CUT_OFF = 2.0
 
 #: `Worker.stop` wants a limit; here the supervisor's counts, or none.
 NO_LIMIT = 30 * 86400.0
@@ -173,6 +177,10 @@ class Child:
     def _drain(self, worker: Worker, meter: Meter, order: Drain) -> int:
         """Stop the worker in a thread, so that a later order can still shorten the time."""
 
+        broker = worker.broker
+        assert isinstance(broker, SettlingBroker)
+        broker.grace = NO_LIMIT  # it is told here when the time is over
+
         def stop() -> None:
             try:
                 worker.stop(timeout=to_millis(NO_LIMIT))
@@ -184,7 +192,10 @@ class Child:
         while True:
             _hand_back_what_waits(worker)
             left = deadline - clock.monotonic()
-            if left <= 0 and (meter.running or left <= -IDLE_GRACE):
+            if left <= 0:
+                broker.grace_over.set()
+            patience = CUT_OFF if broker.detached else 0.0
+            if left <= 0 and ((meter.running and left <= -patience) or left <= -IDLE_GRACE):
                 break
             try:
                 said = self._said.get(timeout=min(left, HAND_BACK_INTERVAL) if left > 0 else HAND_BACK_INTERVAL)

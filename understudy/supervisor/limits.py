@@ -58,6 +58,7 @@ class Meter(Middleware):
         memory: Callable[[], int] = resident_memory,
     ) -> None:
         self.done = 0
+        #: Not the threads: an async body has none of its own.
         self._running: set[int] = set()
         self._enough = enough
         self._max_messages = max_messages
@@ -76,7 +77,7 @@ class Meter(Middleware):
         if self._leaving:
             self._stopping.wait(LONGEST_WAIT)
             raise HandBack("this process has worked enough, and leaves")
-        self._running.add(threading.get_ident())
+        self._running.add(id(message))
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
         self._stopping.set()
@@ -84,10 +85,10 @@ class Meter(Middleware):
     def after_process_message(
         self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
-        self._ended()
+        self._ended(message)
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
-        self._ended()
+        self._ended(message)
 
     def check_memory(self) -> None:
         """Call it now and then. Says nothing before the first message is done: a process must be of some use."""
@@ -99,10 +100,10 @@ class Meter(Middleware):
             self._leaving = True
             self._enough(f"it uses {mebibytes(used)} of memory after {self.done:,} messages")
 
-    def _ended(self) -> None:
-        if threading.get_ident() not in self._running:
+    def _ended(self, message: MessageProxy) -> None:
+        if id(message) not in self._running:
             return  # it did not begin here
-        self._running.discard(threading.get_ident())
+        self._running.discard(id(message))
         with self._lock:
             self.done += 1
             reached = self.done == self._max_messages

@@ -125,5 +125,6 @@ def freezer() -> Iterator[FrozenDateTimeFactory]:
     """Frozen time. ``tick(seconds)`` moves it, for this process and for the server."""
     import freezegun
 
-    with freezegun.freeze_time(FROZEN_START) as frozen:
+    # Event loops sleep in real time, as bodies in threads do: with a clock that stands still they would for ever.
+    with freezegun.freeze_time(FROZEN_START, real_asyncio=True) as frozen:
         yield cast("FrozenDateTimeFactory", frozen)

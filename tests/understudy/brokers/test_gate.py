@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from understudy.brokers.gate import Gate
+from understudy.brokers.gate import Gate, together
 from understudy.testing.conditions import wait_until
 
 SOON = 20.0
@@ -16,7 +16,7 @@ def inside(gate: Gate, *, alone: bool, done: threading.Event, came: threading.Ev
         gate.enter(alone=alone)
         came.set()
         done.wait(SOON)
-        gate.leave(alone=alone)
+        gate.leave()
 
     thread = threading.Thread(target=body, daemon=True)
     thread.start()
@@ -65,7 +65,7 @@ def test_two_suspects_pass_one_after_the_other() -> None:
             most[0] = max(most[0], now[0])
         with lock:
             now[0] -= 1
-        gate.leave(alone=True)
+        gate.leave()
 
     threads = [threading.Thread(target=body) for _ in range(8)]
     for thread in threads:
@@ -104,5 +104,87 @@ def test_whoever_leaves_lets_the_next_one_in(alone: bool) -> None:
     gate = Gate()
     for _ in range(2):
         gate.enter(alone=alone)
-        gate.leave(alone=alone)
+        gate.leave()
     assert gate.inside == 0
+
+
+def test_suspects_pass_together_as_far_as_each_of_them_may() -> None:
+    gate = Gate()
+    gate.enter(alone=True, most=3)
+    gate.enter(alone=True, most=3)
+    come = [threading.Event() for _ in range(3)]
+
+    def enter(event: threading.Event, most: int) -> None:
+        gate.enter(alone=True, most=most)
+        event.set()
+
+    threads = [threading.Thread(target=enter, args=pair) for pair in zip(come, (2, 3, 1), strict=True)]
+    for thread in threads:
+        thread.start()
+    assert come[1].wait(SOON), "a third of three"
+    assert not come[0].is_set(), "one of two"
+    for _ in range(3):
+        gate.leave()
+    wait_until(lambda: come[0].is_set() or come[2].is_set())
+    assert gate.inside == 1
+    for _ in range(2):
+        wait_until(lambda: gate.inside == 1)
+        gate.leave()
+    for thread in threads:
+        thread.join(SOON)
+    gate.enter(alone=False)
+    assert gate.inside == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_others_wait_until_all_suspects_are_out(alone: bool) -> None:
+    gate, came = Gate(), threading.Event()
+    gate.enter(alone=True, most=2)
+    gate.enter(alone=True, most=2)
+
+    def enter() -> None:
+        gate.enter(alone=alone)
+        came.set()
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    gate.leave()
+    assert not came.wait(0.05)
+    gate.leave()
+    assert came.wait(SOON)
+    thread.join()
+
+
+def test_groups_of_suspects_become_smaller_by_every_death() -> None:
+    assert [together(deaths, 1_000) for deaths in range(2, 9)] == [250, 62, 15, 3, 1, 1, 1]
+    assert [together(deaths, 1) for deaths in range(2, 4)] == [1, 1]
+
+
+def test_a_thousand_suspects_are_cleared_in_a_few_times_the_length_of_a_body_not_a_thousand() -> None:
+    rounds, suspects, deaths = 0, 1_000, 2
+    while suspects:  # the one poison among them dies with the last group of each stage
+        size = together(deaths, 1_000)
+        rounds += -(-suspects // size)
+        suspects, deaths = (min(size, suspects) if size > 1 else 0), deaths + 1
+    assert rounds <= 25
+
+
+def test_a_suspect_that_has_waited_long_enough_lets_the_others_in() -> None:
+    gate, came = Gate(), threading.Event()
+    gate.enter(alone=False)
+
+    def suspect() -> None:
+        assert not gate.enter(alone=True, patience=0.2)
+
+    def other() -> None:
+        gate.enter(alone=False)
+        came.set()
+
+    threads = [threading.Thread(target=target) for target in (suspect, other)]
+    threads[0].start()
+    wait_until(lambda: gate._waiting == 1)
+    threads[1].start()
+    assert came.wait(SOON)
+    for thread in threads:
+        thread.join()
+    assert gate.inside == 2

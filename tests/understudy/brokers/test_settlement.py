@@ -299,9 +299,9 @@ def test_waiting_for_the_gate_is_not_running(broker: RedisBroker) -> None:
     gate = broker._gate
     enter = gate.enter
 
-    def entering(*, alone: bool) -> None:
+    def entering(*, alone: bool, most: int = 1, patience: float | None = None) -> bool:
         order.append("gate")
-        enter(alone=alone)
+        return enter(alone=alone, most=most, patience=patience)
 
     gate.enter = entering  # type: ignore[method-assign]
     broker.add_middleware(Hook(before=lambda: order.append("hook")))

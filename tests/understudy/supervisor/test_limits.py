@@ -45,13 +45,16 @@ def test_a_full_process_begins_nothing_more_and_what_it_fetched_goes_back() -> N
     assert (meter.done, meter.running, len(said)) == (1, 0, 1)
 
 
-def test_each_thread_counts_as_one_running_message() -> None:
+def test_messages_are_counted_not_threads_which_an_async_body_does_not_have() -> None:
     meter = Meter(lambda reason: None)
-    meter.before_process_message(BROKER, MESSAGE)
-    thread = threading.Thread(target=meter.before_process_message, args=(BROKER, MESSAGE))
+    other = MessageProxy(MESSAGE._message)
+    for message in (MESSAGE, other):
+        meter.before_process_message(BROKER, message)
+    assert meter.running == 2
+    thread = threading.Thread(target=meter.after_process_message, args=(BROKER, other))
     thread.start()
     thread.join()
-    assert meter.running == 2
+    assert (meter.running, meter.done) == (1, 1)
 
 
 def test_too_much_memory_is_told_once_and_not_before_the_first_message_is_done() -> None:
