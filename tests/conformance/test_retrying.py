@@ -12,7 +12,7 @@ from dramatiq import Broker, Middleware
 from dramatiq.middleware import SkipMessage
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Handle, Retry, actor, handle, retry
+from understudy import Handle, Retry, actor, chain, handle, retry
 from understudy.brokers.redis import RedisBroker
 from understudy.execution import Execution, current
 from understudy.options import ASKED_FOR
@@ -274,16 +274,20 @@ def test_r14_what_follows_waits_for_a_step_that_is_retried(
         return x + y
 
     @actor
-    def tail(value: int = 0) -> int:
-        tail_runs.append(value)
+    def tail() -> int:
+        tail_runs.append(1)
         return 7
 
-    messages = [step.message(1), add.message_with_options(args=(10,)), tail.message()]
-    dramatiq.pipeline(messages).run()  # type: ignore[no-untyped-call]
+    last = chain(
+        step.message(1), add.message_with_options(args=(10,)), tail.message_with_options(args=(), immutable=True)
+    ).run()
+    assert last.parent is not None
+    assert last.parent.parent is not None
     drain()
-    outcome(states_while_retrying=[handle(message).status for message in messages], tail_runs_before=len(tail_runs))
+    found = [last.parent.parent, last.parent, last]
+    outcome(states_while_retrying=[one.status for one in found], tail_runs_before=len(tail_runs))
     to_the_end(drain, freezer, 2)
-    outcome(get=got(handle(messages[-1]).get), tail_runs=len(tail_runs))
+    outcome(get=got(last.get), tail_runs=len(tail_runs))
 
 
 @behaviour("R15")

@@ -28,6 +28,7 @@ COMMANDS = {
     "pipeline": "Load files into tables: check every row, put the bad ones aside, load the rest in chunks.",
     "revoke": "Revoke messages: nobody runs them any more.",
     "workflow": "Show workflows, and resume those that have failed.",
+    "stats": "Show how many executions of each actor have ended how, and how long their bodies took.",
     "schedule": "List, run, pause and resume periodic jobs.",
     "limits": "Show rate and concurrency limits, and who waits for a turn.",
     "dead": "List, show, requeue or purge dead letters.",
