@@ -18,6 +18,8 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
                    does not come further                by the state that States has set           |
     Revocation     stops what nobody wants any more                                                |
     Expiry         stops what comes too late                                                       |
+    CircuitBreakers  lets wait what would call a       tells how the call ended                    |
+                   thing that is broken
     Limits         lets wait what is over a limit      (a retry arrives anew)                      |
     States         lets it in                           sets state and result, collects marks      |
     Progress       gives the body its reporter          (flushed by States)                        |
@@ -32,11 +34,11 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
 A middleware may say which messages it concerns, and is not called for others (``understudy/brokers/hooks.py``).
 
 Idempotency stands before States, because a duplicate is not let in. Revocation and Expiry stand below it, so that what
-they stop gives back its claim, and a duplicate still gets the stored result. Limits stands below all of these, so that
-what does not run uses no turn, and above States, so that what waits has not begun: it burns no attempt, while a retry
-takes a turn like any run. STARTED is shown by the broker, after all of these. Retries is last of those that add
-to the outcome, so that everything above it knows the disposition. Termination is last of all: nothing but a body is
-ended.
+they stop gives back its claim, and a duplicate still gets the stored result. CircuitBreakers stands above Limits, which
+gives no turn to what would not run. Limits stands below all of these, so that what does not run uses no turn, and above
+States, so that what waits has not begun: it burns no attempt, while a retry takes a turn like any run. STARTED is shown
+by the broker, after all of these. Retries is last of those that add to the outcome, so that everything above it knows
+the disposition. Termination is last of all: nothing but a body is ended.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ from understudy.settings import Settings
 from .alerts import Alerts
 from .callbacks import Callbacks
 from .canvas import Canvas
+from .circuits import CircuitBreakers
 from .coroutines import Coroutines
 from .executions import Executions
 from .expiry import Expiry
@@ -90,6 +93,7 @@ def stack(settings: Settings, *, buckets: Sequence[float] = BUCKETS) -> list[Mid
         Idempotency(),
         Revocation(termination),
         Expiry(),
+        CircuitBreakers(),
         Limits(),
         States(),
         Progress(),

@@ -15,6 +15,8 @@ import msgspec
 
 from tasks.adapters.channels import ChannelFailed, ChannelUnknown, Notice, Severity, open_channels
 from tasks.adapters.web import open_web
+from tasks.utils.circuit_breakers import WEBHOOK_BREAKER
+from tasks.utils.rate_limiting import CHANNEL_LIMIT, WEBHOOK_LIMIT
 from tasks.utils.retry_policies import CHANNEL_RETRY, WEBHOOK_RETRY
 from understudy import Idempotency, actor, each
 from understudy.execution import current
@@ -46,6 +48,8 @@ class NotifyResult(TypedDict):
 @actor(
     queue_name="notification",
     retry=WEBHOOK_RETRY,
+    rate_limit=WEBHOOK_LIMIT,
+    circuit_breaker=WEBHOOK_BREAKER,
     time_limit=timedelta(minutes=1),
     expected_duration=timedelta(milliseconds=500),
     idempotency=Idempotency(ttl=timedelta(days=1)),
@@ -69,6 +73,7 @@ def send_webhook(url: str, event: str, data: Any = None) -> Delivery:
 @actor(
     queue_name="notification",
     retry=CHANNEL_RETRY,
+    rate_limit=CHANNEL_LIMIT,
     time_limit=timedelta(minutes=1),
     expected_duration=timedelta(milliseconds=500),
     idempotency=Idempotency(ttl=timedelta(days=1)),

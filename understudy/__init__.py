@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import client, progress
     from .actors import actor
+    from .breaking import CircuitBreaker
     from .bulk import send_many
     from .canvas import WorkflowHandle, chain, chord, group, step, workflow
     from .errors import AlreadyEnqueued, UnderstudyError
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Alert",
     "AlreadyEnqueued",
+    "CircuitBreaker",
     "ConcurrencyLimit",
     "Errors",
     "Handle",
@@ -67,6 +69,7 @@ _HOMES = {
     "Alert": "handling",
     "Errors": "handling",
     "AlreadyEnqueued": "errors",
+    "CircuitBreaker": "breaking",
     "ConcurrencyLimit": "keyed",
     "Handle": "handle",
     "Idempotency": "options",

@@ -20,6 +20,7 @@ import dramatiq.broker
 from dramatiq import Broker, Message
 
 from .asking import off_the_loop
+from .breaking import CircuitBreaker
 from .callbacks import CALLBACKS
 from .deadlines import declared_options, millis_until
 from .declaring import (
@@ -304,6 +305,7 @@ def actor(
     unique: Unique | None = None,
     rate_limit: RateLimit | None = None,
     concurrency_limit: ConcurrencyLimit | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
     time_limit: Duration | None = None,
     soft_time_limit: Duration | None = None,
     memory_limit: Size | None = None,
@@ -332,6 +334,7 @@ def actor(
     unique: Unique | None = None,
     rate_limit: RateLimit | None = None,
     concurrency_limit: ConcurrencyLimit | None = None,
+    circuit_breaker: CircuitBreaker | None = None,
     time_limit: Duration | None = None,
     soft_time_limit: Duration | None = None,
     memory_limit: Size | None = None,
@@ -357,6 +360,7 @@ def actor(
       unique: at most one message per key waits or runs: refuses a second enqueue, in the sender.
       rate_limit: at most so many bodies begin within a time, in all workers together; the others wait for their turn.
       concurrency_limit: at most so many bodies run at once, in all workers together.
+      circuit_breaker: while what the body calls is broken, it is left alone, and messages wait.
       time_limit: after this long the body is ended, whatever it does, and the message fails (T03, T06).
       soft_time_limit: after this long ``SoftTimeLimitExceeded`` is raised in the body, which may catch it (T01, T02).
       memory_limit: above so much resident memory of its process, the interpreter and modules included, the body is
@@ -396,6 +400,7 @@ def actor(
             unique=instance(name, "unique", unique, Unique),
             rate_limit=instance(name, "rate_limit", rate_limit, RateLimit),
             concurrency_limit=instance(name, "concurrency_limit", concurrency_limit, ConcurrencyLimit),
+            circuit_breaker=instance(name, "circuit_breaker", circuit_breaker, CircuitBreaker),
             time_limit=seconds(name, "time_limit", time_limit),
             soft_time_limit=seconds(name, "soft_time_limit", soft_time_limit),
             memory_limit=None if memory_limit is None else to_bytes(memory_limit, field=f"actor {name}: memory_limit"),

@@ -28,6 +28,7 @@ DECLARED_ONLY = frozenset(
         "unique",
         "rate_limit",
         "concurrency_limit",
+        "circuit_breaker",
         "result_ttl",
         "track_started",
         "ignore_result",
@@ -81,6 +82,8 @@ def check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
         "unique",
         "rate_limit",
         "concurrency_limit",
+        "circuit_breaker",
+        "circuit_breaker",
         "time_limit",
         "soft_time_limit",
         "memory_limit",
@@ -122,7 +125,8 @@ def check_together(name: str, signature: inspect.Signature, declared: ActorOptio
         raise DeclarationError(
             f'actor {name}: memory_limit=... needs a process of its own, which isolation="thread" is not; keep one'
         )
-    for policy in (declared.idempotency, declared.unique, declared.rate_limit, declared.concurrency_limit):
+    limits = (declared.rate_limit, declared.concurrency_limit, declared.circuit_breaker)
+    for policy in (declared.idempotency, declared.unique, *limits):
         if policy is not None:
             _check_placeholders(name, signature, policy)
 

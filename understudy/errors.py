@@ -25,6 +25,7 @@
     |   |-- PoisonMessage             worker processes died while they ran it, too many times
     |   |-- TooManyFailures           too many of the items of each() failed
     |   |-- ItemsChanged              the items of each() that are over are not those that come first now
+    |   |-- CircuitOpen               it waited too long for something that is broken
     |   |-- InDoubt                   the process died between work and commit, and the actor said "skip"
     |   `-- ResultTooLarge            the result is above the limit
     |-- HookFailed                    a middleware hook raised, so the outcome does not count
@@ -229,6 +230,11 @@ class ItemsChanged(TaskError):
 
 class InDoubt(TaskError):
     """The process died after the body had begun, and the actor says that such work is not repeated."""
+
+
+class CircuitOpen(TaskError):
+    """What the actor calls is broken, and stayed so for longer than its circuit breaker has patience. Not retried: see
+    that it works, and requeue the dead letter (``understudy dead requeue``)."""
 
 
 class ResultTooLarge(TaskError):

@@ -50,6 +50,7 @@ class Execution:
       parent_id, root_id: the message whose body sent this one, and the first of that line, this one if nobody sent it.
       items_scope: what remembered items belong to: the idempotency key if there is one, else the message.
       handed_back: the body of an earlier delivery began and gave the message back.
+      circuit: the circuit breaker that let it in, to be told how it ended.
       unheard: the claim was asked for, and the answer did not come.
       begun: it was let in by the guards.
       duplicate: this delivery is a duplicate and does not run.
@@ -83,6 +84,7 @@ class Execution:
     items_scope: str = ""
     claim_key: str | None = None
     handed_back: bool = False
+    circuit: str | None = None
     unheard: bool = False
     begun: bool = False
     duplicate: bool = False

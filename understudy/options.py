@@ -13,6 +13,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal
 
+from .breaking import CircuitBreaker
 from .callbacks import convert_callbacks
 from .choices import choose as choose
 from .choices import did_you_mean as did_you_mean
@@ -294,6 +295,7 @@ class ActorOptions:
     unique: Unique | None = None
     rate_limit: RateLimit | None = None
     concurrency_limit: ConcurrencyLimit | None = None
+    circuit_breaker: CircuitBreaker | None = None
     time_limit: float | None = None
     soft_time_limit: float | None = None
     memory_limit: int | None = None

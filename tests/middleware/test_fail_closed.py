@@ -16,7 +16,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from middleware.stack import stack
 from tests.understudy.brokers.helpers import dead_letters
-from understudy import ConcurrencyLimit, Idempotency, RateLimit, Retry, actor, handle
+from understudy import CircuitBreaker, ConcurrencyLimit, Idempotency, RateLimit, Retry, actor, handle
 from understudy.actors import Actor
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
@@ -55,6 +55,7 @@ GUARDS: dict[str, tuple[str, dict[str, Any]]] = {
     "revocation": ("revoked", {}),
     "a rate limit": ("turns", {"rate_limit": RateLimit(1_000)}),
     "a concurrency limit": ("turns", {"concurrency_limit": ConcurrencyLimit(1)}),
+    "a circuit breaker": ("circuit", {"circuit_breaker": CircuitBreaker()}),
     "the mark of the beginning": ("started", {}),
 }
 #: Actors under every guard there is, also such as ask nobody.
@@ -65,6 +66,7 @@ ACTORS: dict[str, dict[str, Any]] = {
     "expires": {"expires": 3_600},
     "limited": {"time_limit": 60, "soft_time_limit": 50},
     "under limits": {"rate_limit": RateLimit(1_000, kind="window"), "concurrency_limit": ConcurrencyLimit(1)},
+    "behind a circuit": {"circuit_breaker": CircuitBreaker()},
     "retried": {"retry": Retry(1), "track_started": True},
 }
 

@@ -18,6 +18,7 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
         "Idempotency",
         "Revocation",
         "Expiry",
+        "CircuitBreakers",
         "Limits",
         "States",
         "Progress",

@@ -85,6 +85,29 @@ def test_a_real_receiver_gets_a_signed_webhook(drain: Drain) -> None:
     assert handle(message).get()["status"] == 200
 
 
+def test_a_receiver_that_is_down_is_left_alone_and_the_others_get_theirs(
+    drain: Drain, freezer: FrozenDateTimeFactory, web: MemoryWeb
+) -> None:
+    down = [True]
+
+    def answer(url: str) -> None:
+        if "down" in url and down[0]:
+            raise Unreachable("no answer")
+
+    web.on_post = answer
+    broken = [send_webhook.send("https://down.example/", "ping", n) for n in range(12)]
+    fine = [send_webhook.send("https://up.example/", "ping", n) for n in range(12)]
+    drain()
+    assert web.attempts == 5 + 12, "after five failures nobody calls it"
+    assert all(handle(message).status == "SUCCESS" for message in fine)
+    down[0] = False
+    for _ in range(60):
+        freezer.tick(60)
+        drain()
+    assert all(handle(message).status == "SUCCESS" for message in broken)
+    assert sum(handle(message).retries for message in broken) == 5
+
+
 # -- channels ------------------------------------------------------------------------------------------------
 
 

@@ -107,6 +107,10 @@ class Keys:
         start = f"{self.namespace}:limit"
         return f"{start}:{name}", f"{start}-uses:{name}", f"{start}-line:{name}", f"{start}-due:{name}"
 
+    def circuit(self, name: str) -> str:
+        """Hash: what is known of what stands behind a circuit breaker, while it is not known to work."""
+        return f"{self.namespace}:circuit:{name}"
+
     def channel(self, message_id: str) -> str:
         """Channel: told whenever the state of a message changes."""
         return f"{self.namespace}:told:{message_id}"

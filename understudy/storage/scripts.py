@@ -10,7 +10,7 @@ NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "started", "item", "progress", "stage", "settle", "pump"),
     *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist", "alert"),
     *("revoke", "revoked", "turns", "wake", "compose", "launch", "fan", "extend", "abort", "sweep"),
-    *("reopen", "relaunch"),
+    *("reopen", "relaunch", "circuit", "circuit_told"),
     *("lead", "resign", "register", "tick", "order", "time"),
 )
 #: Those that apply operations, and have them put before.

@@ -1,7 +1,7 @@
 -- reap: makes what a dead worker held available again, a bounded number of entries of one stream at a time.
 -- KEYS: 1 leases, 2 the dead worker's started marks, 3 stream
 -- ARGV: 1 dead worker, 2 its beat count as it was observed ("" when it has no lease), 3 how many at the most, 4 group,
---       5 deaths since the body finished an item, and 6 deaths in all, after which an entry is suspected of having caused them
+--       5 deaths since the body finished an item, 6 deaths in all: after so many an entry is suspected of having caused them
 -- Reply: {"alive"}                       its lease was renewed since: nothing was done
 --        {"reaped", number, {entry, payload, deaths} ...}  number moved; then the entries that were running at too
 --        many deaths: they are left pending, for the caller to settle

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from understudy import CircuitBreaker
+from understudy.errors import DeclarationError
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"failures": 0}, "failures"),
+        ({"failures": True}, "failures"),
+        ({"failures": 1.5}, "failures"),
+        ({"within": 0}, "within"),
+        ({"cooldown": timedelta(seconds=-1)}, "cooldown"),
+        ({"cooldown": 60, "longest": 59}, "longest"),
+        ({"patience": 0}, "patience"),
+        ({"on": int}, "on"),
+        ({"on": (OSError, str)}, "on"),
+        ({"on": "OSError"}, "on"),
+        ({"key": "{"}, "key"),
+        ({"key": 7}, "key"),
+    ],
+)
+def test_a_wrong_field_is_named(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(DeclarationError, match=rf"CircuitBreaker\.{field}"):
+        CircuitBreaker(**wrong)
+
+
+def test_which_failures_count_is_said_by_classes_or_by_a_function() -> None:
+    assert CircuitBreaker(on=OSError).covers(TimeoutError())
+    assert not CircuitBreaker(on=(OSError,)).covers(ValueError())
+    by_function = CircuitBreaker(on=lambda error: "down" in str(error))
+    assert by_function.covers(ValueError("down"))
+    assert not by_function.covers(ValueError("up"))
+    assert CircuitBreaker().covers(RuntimeError())
