@@ -83,7 +83,6 @@ def check_guards(name: str, declared: ActorOptions, broker: Broker) -> None:
         "rate_limit",
         "concurrency_limit",
         "circuit_breaker",
-        "circuit_breaker",
         "time_limit",
         "soft_time_limit",
         "memory_limit",

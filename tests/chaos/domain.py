@@ -1,0 +1,88 @@
+"""Production's own actors on a plant: its files, its database, and what its processes weigh."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dramatiq import Message
+
+from tests.chaos.plant import Plant, Worker
+from understudy.handle import Handle
+
+
+class Domain:
+    """Files and tables in ``directory``, and the actors of ``tasks`` on them.
+
+    Attributes:
+      peak: the most memory that any process had, of those that were looked at with ``look``.
+    """
+
+    def __init__(self, plant: Plant, directory: Path, **environment: str) -> None:
+        self.plant, self.root = plant, directory
+        self.database = directory / "tables.sqlite"
+        self.environment = {
+            "FILES_ROOT": str(directory),
+            "DATABASE_URL": f"sqlite:///{self.database}",
+            **environment,
+        }
+        self.peak = 0
+
+    def start(self) -> Worker:
+        """One more worker on all of ``tasks``."""
+        return self.plant.worker(module="tasks", threads=2, environment=self.environment)
+
+    def send(self, queue: str, actor: str, *args: Any, **kwargs: Any) -> Handle:
+        """Send by name."""
+        message: Message[Any] = Message(queue_name=queue, actor_name=actor, args=args, kwargs=kwargs, options={})
+        self.plant.broker.declare_queue(queue)
+        self.plant.broker.enqueue(message)
+        return Handle(message.message_id, self.plant.broker.records)
+
+    def script(self, statements: str) -> None:
+        """Run SQL."""
+        with closing(sqlite3.connect(self.database, timeout=60)) as connection:
+            connection.executescript(statements)
+
+    def ask(self, query: str) -> int:
+        """The number that a query gives."""
+        with closing(sqlite3.connect(self.database, timeout=60)) as connection:
+            return int(connection.execute(query).fetchone()[0])
+
+    def look(self) -> None:
+        """Note what the processes of the workers weigh, those that run bodies among them."""
+        for worker in self.plant.workers:
+            for pid in _below(worker.processes()):
+                self.peak = max(self.peak, _peak(pid))
+
+
+@contextmanager
+def domain(directory: Path, **environment: str) -> Iterator[Domain]:
+    """A plant with production's actors; everything is stopped at the end."""
+    plant = Plant(directory / "plant")
+    try:
+        (directory / "files").mkdir()
+        yield Domain(plant, directory / "files", **environment)
+    finally:
+        plant.close()
+
+
+def _below(pids: list[int]) -> Iterator[int]:
+    for pid in pids:
+        yield pid
+        # Those that run bodies are children of the threads that made them.
+        for threads in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(OSError):
+                yield from _below([int(child) for child in threads.read_text().split()])
+
+
+def _peak(pid: int) -> int:
+    """The most memory that a process ever had resident, in bytes."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
