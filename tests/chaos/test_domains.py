@@ -61,19 +61,21 @@ def imported(run: Domain, *, kills: int, rows: int) -> Handle:
     )
     found = run.send("import", "import_file", "out.csv", "copy", COLUMNS, ["id"])
     (worker,) = (worker for worker in run.plant.workers if worker.process is not None)
-    loaded = 0
     for _ in range(kills):
-        wait_until(lambda: run.ask("SELECT COUNT(*) FROM copy") > loaded, timeout=TIMEOUT, what="rows")
+        _await_more(run)
         worker.kill()
-        loaded = run.ask("SELECT COUNT(*) FROM copy")
         worker = run.start()
     run.plant.wait_for_all([found], timeout=600)
     run.look()
     assert found.get()["loaded"] == rows
-    assert run.ask("SELECT COUNT(*) FROM copy") == run.ask("SELECT COUNT(*) FROM noted") == rows, (
-        "a row was written twice"
-    )
+    assert run.ask("SELECT COUNT(*) FROM copy") == rows
+    assert run.ask("SELECT COUNT(*) FROM noted") == rows, "a row was written twice"
     return found
+
+
+def _await_more(run: Domain) -> None:
+    before = run.ask("SELECT COUNT(*) FROM copy")
+    wait_until(lambda: run.ask("SELECT COUNT(*) FROM copy") > before, timeout=TIMEOUT, what="more rows")
 
 
 def test_killed_in_their_middle_an_export_is_whole_and_an_import_loads_every_row_once(tmp_path: Path) -> None:
