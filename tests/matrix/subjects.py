@@ -12,6 +12,7 @@ import dramatiq
 from understudy.actors import declared
 from understudy.options import ActorOptions
 from understudy.runtime import installed
+from workflows import FLOWS
 
 Kind = Literal["actor", "workflow", "periodic"]
 
@@ -49,9 +50,15 @@ def registered_actors() -> Iterator[Subject]:
             yield of_actor(actor)
 
 
-#: Who knows of subjects. The registries of workflows and of periodic jobs are added here when they exist; they
-#: name theirs ``workflow:name`` and ``periodic:name``, because a periodic job is an actor as well.
-PROVIDERS: tuple[Provider, ...] = (registered_actors,)
+def registered_flows() -> Iterator[Subject]:
+    """Every flow. What its actors declare is theirs; of itself it declares nothing."""
+    for flow in FLOWS:
+        yield Subject(f"workflow:{flow.name}", "workflow", flow.begin, ActorOptions(), flow.actors)
+
+
+#: Who knows of subjects. The registry of periodic jobs is added here when it exists; it names its own
+#: ``periodic:name``, because a periodic job is an actor as well.
+PROVIDERS: tuple[Provider, ...] = (registered_actors, registered_flows)
 
 
 def subjects(providers: Sequence[Provider] = PROVIDERS) -> list[Subject]:

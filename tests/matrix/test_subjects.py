@@ -16,6 +16,13 @@ def test_every_actor_of_the_product_is_a_subject() -> None:
     assert found["send_email"].declared.expected_duration == 0.5
 
 
+def test_every_flow_of_the_product_is_a_subject() -> None:
+    found = {subject.name: subject for subject in subjects()}
+    flow = found["workflow:user_onboarding"]
+    assert flow.kind == "workflow"
+    assert "send_welcome" in [body.actor_name for body in flow.actors]
+
+
 @pytest.mark.brokers("stub")
 def test_actors_that_tests_declare_for_themselves_are_not(broker: SettlingBroker) -> None:
     actor(broker=broker)(greet)
