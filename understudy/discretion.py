@@ -9,6 +9,7 @@ shows as its class. The text is in the record: ``handle(id).result``, ``understu
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -26,6 +27,8 @@ WITHHELD = "(its text is not logged; it is in the record, and UNDERSTUDY_LOG_EXC
 #: Exceptions behind exceptions deeper than that are left out.
 DEPTH = 10
 
+#: Where asyncio begins to say what a task came to.
+_OUTCOME = re.compile(r"\n| result=| exception=")
 _CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
 _MEANWHILE = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
@@ -59,6 +62,9 @@ def without_texts(record: logging.LogRecord) -> logging.LogRecord:
         copy.args = tuple(shown(value) for value in copy.args)
     elif isinstance(copy.args, dict):
         copy.args = {name: shown(value) for name, value in copy.args.items()}
+    if copy.name == "asyncio":
+        # It writes tasks out, with what they came to, on lines of their own.
+        copy.msg, copy.args = _OUTCOME.split(copy.getMessage(), maxsplit=1)[0], ()
     return copy
 
 

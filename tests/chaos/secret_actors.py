@@ -5,6 +5,7 @@ Every message is sent with marked arguments, named and not, and headers; the tex
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -154,6 +155,26 @@ def elsewhere(how: str, secret: str, number: int, *, named: str) -> Any:
             ends.join()
     logger.info("a line of the body")
     raise ValueError(quote(secret, named))
+
+
+@actor(**EACH)
+async def on_the_loop(how: str, secret: str, number: int, *, named: str) -> None:
+    """As a coroutine."""
+    await asyncio.sleep(0)
+    logger.info("a line of a coroutine")
+    if how == "task":
+        # Nobody looks what has become of it.
+        _tasks.append(asyncio.ensure_future(_fails(secret)))
+        await asyncio.sleep(0.05)
+        _tasks.clear()
+    raise ValueError(quote(secret, named))
+
+
+async def _fails(secret: str) -> None:
+    raise ValueError(secret)
+
+
+_tasks: list[Any] = []
 
 
 @actor(**EACH, idempotency=Idempotency(key="{secret.missing}"))

@@ -32,6 +32,7 @@ WAYS = {
     ),
     "tries_again": ("raises", "asks"),
     "elsewhere": ("hard", "soft", "dies", "unserializable", "thread", "raises"),
+    "on_the_loop": ("raises", "task"),
     **dict.fromkeys(("keyed", "hook_before", "hook_after", "stock", "nobody knows it"), ("",)),
 }
 
@@ -155,6 +156,8 @@ def assert_lines_say_which(said: str, handles: dict[tuple[str, str], Handle]) ->
     attempts = [line["attempt"] for line in lines if line.get("message_id") == handles["tries_again", "raises"].id]
     assert {1, 2, 3} <= set(attempts)
     # From the process of the body, and with the argument that may be seen.
+    loops = {line["message_id"] for line in lines if line["event"] == "a line of a coroutine"}
+    assert loops == {handles["on_the_loop", how].id for how in WAYS["on_the_loop"]}
     bodies = {line["message_id"] for line in lines if line["event"] == "a line of the body"}
     assert handles["elsewhere", "raises"].id in bodies
     assert any(line.get("args") == {"number": 4_000} for line in lines)

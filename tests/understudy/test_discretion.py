@@ -105,3 +105,11 @@ def test_dramatiqs_own_actors_do_not_log_their_arguments(logger: logging.Logger,
     logger.error("Received args=%r kwargs=%r.", ("5ecret",), {})
     logger.error("Completed")
     assert stream.getvalue() == "ERROR Completed\n"
+
+
+def test_what_asyncio_says_of_tasks_ends_before_what_they_came_to(logger: logging.Logger, stream: io.StringIO) -> None:
+    logger.name = "asyncio"
+    guard(logger)
+    logger.error("Task exception was never retrieved\nfuture: <Task exception=ValueError('5ecret')>")
+    logger.error("Executing %s took %.1f seconds", "<Task finished result='5ecret'>", 0.2)
+    assert stream.getvalue() == "ERROR Task exception was never retrieved\nERROR Executing <Task finished\n"

@@ -30,7 +30,7 @@ COMMANDS = {
     "workflow": "Show workflows, and resume those that have failed.",
     "stats": "Show how many executions of each actor have ended how, and how long their bodies took.",
     "schedule": "List, run, pause and resume periodic jobs.",
-    "limits": "Show rate and concurrency limits, and who waits for a turn.",
+    "limits": "Show rate and concurrency limits: how they are used, and who waits.",
     "dead": "List, show, requeue or purge dead letters.",
     "doctor": "Examine the server, the queues and the workers.",
     "settings": "List every setting with its value.",

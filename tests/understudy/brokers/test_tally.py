@@ -68,6 +68,18 @@ def test_every_end_is_counted_once_under_its_actor_and_queue(
     }
 
 
+def test_coroutines_are_counted_as_well(broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory) -> None:
+    @actor
+    async def body() -> None:
+        freezer.tick(0.3)
+
+    body.send()
+    drain()
+    found = counters(broker)
+    assert found.pop("body|default|success|sum") == pytest.approx(300_000, rel=1e-3)
+    assert found == {"body|default|success|0.5": 1}
+
+
 def test_durations_go_to_their_buckets_and_into_the_sum(
     broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
 ) -> None:
