@@ -37,11 +37,14 @@ from .declaring import (
     instance,
     isolation_of,
     name_of,
+    names_of,
+    places_of,
     seconds,
 )
 from .durations import Duration
 from .errors import DeclarationError, SerializationError, UnknownActor
 from .handling import Errors
+from .ids import new_id
 from .keyed import ConcurrencyLimit, RateLimit
 from .limits import MEMORY, check_limits
 from .options import (
@@ -69,6 +72,8 @@ class Actor(dramatiq.Actor[P, R]):
     signature: inspect.Signature
     #: So many positional arguments and no others fit the function for certain: at least, at most.
     places: tuple[int, int]
+    #: The names of its parameters, if so many positional arguments fill all of them; None if there are others.
+    names: tuple[str, ...] | None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here and now (R19). A worker that calls it has said before what runs its body.
@@ -109,6 +114,8 @@ class Actor(dramatiq.Actor[P, R]):
         """
         if kwargs or len(args) > self.places[1]:
             self._bind(self.signature.bind_partial, args, kwargs)
+        if not options and message_id is None:  # as nearly always
+            return Message(self.queue_name, self.actor_name, tuple(args), kwargs or {}, {}, new_id())
         self._check_options(options)
         # Dramatiq's own takes names of actors only.
         callbacks = {name: options.pop(name) for name in CALLBACKS if name in options}
@@ -167,6 +174,8 @@ class Actor(dramatiq.Actor[P, R]):
         Raises:
           TypeError: when they do not fit the function.
         """
+        if self.names is not None and not kwargs and len(args) == len(self.names):
+            return dict(zip(self.names, args, strict=True))
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         found = dict(bound.arguments)
@@ -441,20 +450,9 @@ def _declared_class(
 ) -> type[Actor[Any, Any]]:
     """A class that carries the declaration already while Dramatiq's constructor announces the actor to the
     middleware (``after_declare_actor``)."""
-    found = {"declared": declared, "signature": signature, "places": _places(signature)}
+    found = {"declared": declared, "signature": signature}
+    found |= {"places": places_of(signature), "names": names_of(signature)}
     return type(base.__name__, (base,), found)
-
-
-def _places(signature: inspect.Signature) -> tuple[int, int]:
-    """Binding arguments is a good part of what a send costs, and most calls need not be bound to be seen to fit."""
-    ordinary = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    taken = [parameter for parameter in signature.parameters.values() if parameter.kind in ordinary]
-    needed = sum(parameter.default is parameter.empty for parameter in taken)
-    others = any(
-        parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
-        for parameter in signature.parameters.values()
-    )
-    return (1, 0) if others else (needed, len(taken))
 
 
 def declared(actor: dramatiq.Actor[Any, Any]) -> ActorOptions:

@@ -197,3 +197,26 @@ def default_limit(broker: Broker) -> float | None:
     """The hard limit of an actor that names none, where the broker knows one."""
     limit: float | None = getattr(getattr(broker, "settings", None), "default_time_limit", None)
     return limit
+
+
+def places_of(signature: inspect.Signature) -> tuple[int, int]:
+    """How many positional arguments fit for certain, without any others: at least, at most.
+
+    Binding arguments is a good part of what a send costs, and most calls need not be bound to be seen to fit.
+    """
+    taken = [parameter for parameter in signature.parameters.values() if parameter.kind in _ORDINARY]
+    needed = sum(parameter.default is parameter.empty for parameter in taken)
+    others = any(
+        parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        for parameter in signature.parameters.values()
+    )
+    return (1, 0) if others else (needed, len(taken))
+
+
+def names_of(signature: inspect.Signature) -> tuple[str, ...] | None:
+    """The names that positional arguments are given to, if as many of them fill all parameters; None if they cannot."""
+    ordinary = all(parameter.kind in _ORDINARY for parameter in signature.parameters.values())
+    return tuple(signature.parameters) if ordinary else None
+
+
+_ORDINARY = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -10,23 +10,18 @@ import msgspec
 from . import serialization
 
 
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
-    if kind is str:
-        return bool(value.isascii())
-    return kind is dict and not value
-
-
 class MessageEncoder(dramatiq.Encoder):
     """Dramatiq's ``Encoder`` seam. Refuses what cannot travel with its path (``SerializationError``)."""
 
     def encode(self, data: Any) -> bytes:
         if not isinstance(data, dict):
             return serialization.dumps(data)  # a result: Dramatiq's own result backends use the encoder, too
-        # Ids, names and what is empty need no walk, and that is most of a message.
-        wire = {
-            name: value if _is_plain(value) else serialization.to_wire(value, root=name) for name, value in data.items()
-        }
+        wire = {}
+        for name, value in data.items():
+            kind = type(value)
+            # Ids, names and what is empty need no walk, and that is most of a message.
+            is_plain = value.isascii() if kind is str else kind is dict and not value
+            wire[name] = value if is_plain else serialization.to_wire(value, root=name)
         return msgspec.json.encode(wire)
 
     def decode(self, data: bytes) -> Any:

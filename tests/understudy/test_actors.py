@@ -149,6 +149,9 @@ def test_a_parameter_may_be_called_like_the_machinery(drain: Callable[..., int])
     drain()
     assert handle(message).get() == [1, 2, 3]
     assert odd.arguments((1,), {"kwargs": 2}) == {"args": 1, "kwargs": 2, "self": 3}
+    assert odd.arguments((1, 2, 4), {}) == {"args": 1, "kwargs": 2, "self": 4}
+    with pytest.raises(TypeError):
+        odd.arguments((1, 2, 3, 4), {})
 
 
 def test_a_message_may_have_a_name_of_your_own(enqueued: Enqueued) -> None:

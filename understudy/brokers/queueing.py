@@ -186,10 +186,9 @@ class QueueingBroker(SettlingBroker):
         self, batch: list[tuple[Message[Any], bytes, float | None]], refused: Callable[[Message[Any], str], object]
     ) -> list[Message[Any]]:
         messages = [message for message, _, _ in batch]
-        if len(batch) == 1 and not batch[0][2] and uniqueness.OPTION not in messages[0].options:
-            ((message, payload, _),) = batch
-            stream = self.keys_of(message.queue_name).streams[self.level_of(message) - 1]
-            call: list[Value] = [threading.get_ident(), next(self._calls), payload]
+        stream = self._one_stream(batch)
+        if stream is not None:
+            call: list[Value] = [threading.get_ident(), next(self._calls), *(payload for _, payload, _ in batch)]
             self.storage.run("send", [self._producer, stream], call, called="enqueue")
             return messages
         operations = Operations(self.storage.keys.clock, self._producer)
@@ -207,6 +206,17 @@ class QueueingBroker(SettlingBroker):
             if number in left_out:
                 refused(message, left_out[number])
         return [message for number, message in zip(numbers, messages, strict=True) if number not in left_out]
+
+    def _one_stream(self, batch: list[tuple[Message[Any], bytes, float | None]]) -> str | None:
+        """The stream on which all of these messages are put, at once and whatever else stands, if it is one."""
+        found: str | None = None
+        for message, _, delay in batch:
+            if delay or uniqueness.OPTION in message.options:
+                return None
+            stream = self.keys_of(message.queue_name).streams[self.level_of(message) - 1]
+            if stream != (found := found or stream):
+                return None
+        return found
 
     def flush(self, queue_name: str) -> None:
         """Drop all messages of a queue, waiting, delayed and dead; those being worked on end as ever. The unique keys

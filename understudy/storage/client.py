@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import hiredis
 import redis
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.client import PubSub
 from redis.commands.core import Script
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 from understudy.embedded import EmbeddedServer
@@ -33,6 +35,27 @@ SOCKET_TIMEOUT = 5.0
 BLOCKING_TIMEOUT = 15.0
 #: Does not resend a command. A dead connection is noticed by the read after it.
 NEVER = Retry(NoBackoff(), 0)
+
+
+class Packer:
+    """Writes commands as redis-py's own does, without looking at each of hundreds of arguments before."""
+
+    def __init__(self) -> None:
+        self._own = HiredisRespSerializer()
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """The bytes of a command.
+
+        Raises:
+          DataError: an argument cannot be sent.
+        """
+        try:
+            if " " not in args[0]:
+                return [hiredis.pack_command(args)]
+        except TypeError:
+            pass
+        packed: list[bytes] = self._own.pack(*args)
+        return packed
 
 
 class EmbeddedConnection(redis.UnixDomainSocketConnection):
@@ -56,6 +79,7 @@ def connect(url: str | None, *, embedded: EmbeddedServer | None = None, **option
         "socket_timeout": SOCKET_TIMEOUT,
         "socket_connect_timeout": SOCKET_TIMEOUT,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
+        "command_packer": Packer(),
         **options,
     }
     if url is not None:

@@ -13,12 +13,13 @@ from urllib.parse import unquote
 import pytest
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 from understudy.brokers.settlement import SettlingBroker
 from understudy.embedded import EmbeddedServer
 from understudy.errors import EmbeddedServerError, ServerUnavailable, SettingsError
-from understudy.storage.client import NEVER, EmbeddedConnection, Storage, connect, in_memory
+from understudy.storage.client import NEVER, EmbeddedConnection, Packer, Storage, connect, in_memory
 
 from .scripted import CUT, SILENT, scripted
 
@@ -224,3 +225,22 @@ def test_a_blocking_read_is_not_resent_because_its_reply_may_be_lost() -> None:
     with scripted(CUT, b"$1\r\n7\r\n") as server, storage_at(server.url, retry=NEVER) as storage:
         unavailable(lambda: storage.call("XREADGROUP", "a", name="fetch"))
         assert server.received == ["XREADGROUP"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("GET", "a"),
+        ("EVALSHA", "ö", 1, b"\x00\r\n", -1, 0.5, ""),
+        ("CONFIG GET", "maxmemory"),
+        ("SET", "k", bytearray(b"v")),
+    ],
+)
+def test_commands_are_written_as_the_library_writes_them(command: tuple[Any, ...]) -> None:
+    own: list[bytes] = HiredisRespSerializer().pack(*command)
+    assert Packer().pack(*command) == own
+
+
+def test_a_value_that_cannot_be_sent_is_told_apart_from_an_outage() -> None:
+    with pytest.raises(redis.DataError):
+        Packer().pack("SET", "k", object())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
@@ -10,6 +12,7 @@ from understudy.errors import ServerUnavailable
 
 from .bench import Bench
 from .dumps import dump
+from .injected import Injected
 
 
 def delayed(bench: Bench) -> list[bytes]:
@@ -158,3 +161,25 @@ def test_a_copy_of_an_earlier_call_that_comes_late_is_not_accepted_again(bench: 
             answers.append(bench.enqueue(bench.add(b"x"), token=str(token)))
     assert answers == [1, 1, 0, 0, 1]
     assert bench.waiting() == [b"x"] * 3
+
+
+def send(bench: Bench, token: int, *payloads: bytes) -> Any:
+    return bench.run("send", [bench.keys.producer("p"), bench.stream], ["1", token, *payloads], resent=0)
+
+
+def test_messages_of_one_stream_are_accepted_together_and_once(bench: Bench) -> None:
+    assert send(bench, 1, b"a", b"b", b"c") == 1
+    assert send(bench, 2, b"d") == 1
+    assert bench.waiting() == [b"a", b"b", b"c", b"d"]
+    assert bench.client.xrange(bench.stream)[0][1] == {b"m": b"a"}
+
+
+def test_whichever_call_fails_all_of_one_stream_are_accepted_or_none(bench: Bench) -> None:
+    failed = []
+    for nth in (1, 2, 3, 4):
+        injected = Injected(bench.storage, "send", nth=nth)
+        with pytest.raises(ServerUnavailable):
+            send(bench, nth, b"a", b"b", b"c")
+        failed.append(injected.failed())
+        assert bench.waiting() == []
+    assert failed == ["call HGET", *["pcall XADD"] * 3]
