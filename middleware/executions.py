@@ -37,6 +37,7 @@ class Executions(Middleware):
             items_scope=held.message_id,
             handed_back=HANDED_BACK in held.options,
             workflow=workflow_of(held.message_id) if WORKFLOW in held.options else None,
+            began_at=held.began_at or 0.0,
             outer=current(),
         )
         set_current(held.execution)
@@ -54,6 +55,8 @@ class Executions(Middleware):
 
 def of(broker: Broker, message: Any) -> tuple[HeldMessage, SettlingBroker]:
     """The message and the broker as what they are under Understudy's brokers."""
+    if type(message) is HeldMessage:
+        return message, broker  # type: ignore[return-value]  # no other broker makes one
     if not isinstance(broker, SettlingBroker) or not isinstance(message, HeldMessage):
         raise TypeError(
             f"Understudy's middleware needs one of Understudy's brokers, not {type(broker).__name__}: "

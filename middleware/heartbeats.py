@@ -44,7 +44,7 @@ class Heartbeats(Middleware):
             if execution is None or held.ended or not execution.begun:
                 continue
             try:
-                reporter = Reporter.of(execution)
+                reporter = Reporter.made(execution)
                 if reporter is not None:
                     reporter.flush()
             except LeaseLost:

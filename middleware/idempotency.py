@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -189,7 +190,12 @@ class Idempotency(Middleware):
 
 def claim_name(held: HeldMessage, actor: Actor[Any, Any], policy: Declaration) -> str:
     """What is claimed for a message: its key among those of its actor."""
-    return f"{quote(held.actor_name, safe='')}:{key_of(held, actor, policy)}"
+    return f"{_quoted(held.actor_name)}:{key_of(held, actor, policy)}"
+
+
+@cache
+def _quoted(actor_name: str) -> str:
+    return quote(actor_name, safe="")
 
 
 def key_of(held: HeldMessage, actor: Actor[Any, Any], policy: Declaration) -> str:

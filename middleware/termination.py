@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 ITEM = 5.0
 
 
-@dataclass
+@dataclass(slots=True)
 class _Body:
     held: HeldMessage
     execution: Execution

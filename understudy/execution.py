@@ -63,6 +63,7 @@ class Execution:
       limits: its time limits; None when nobody keeps any.
       began_at: when the body began, by the clock that measures.
       overdue: raises what a time limit that is over would have raised; None where limits are not only measured.
+      reporting: makes its reporter of progress, which few ask for; None when there is none.
       again: what the body asked for with ``retry(throw=False)`` (R18).
       failure: what the body raised, as readers see it.
       workflow: the workflow that the message belongs to, if it does.
@@ -97,6 +98,7 @@ class Execution:
     limits: Limits | None = None
     began_at: float = 0.0
     overdue: Callable[[], None] | None = None
+    reporting: Callable[[Execution], Contributor] | None = None
     again: RetryAsked | None = None
     told_wait: float | None = None
     failure: BaseException | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .errors import LimitsConflict
@@ -39,15 +40,22 @@ class Limits:
 def limits_of(message: Mapping[str, Any], actor: Mapping[str, Any], settings: Settings) -> Limits:
     """The limits of a message with these options (durations in milliseconds, as they travel): its own, else its
     actor's, else those of the settings (T11, T15)."""
-    hard = _seconds("time_limit", message, actor)
-    soft = _seconds("soft_time_limit", message, actor)
-    usual = math.inf if settings.default_time_limit is None else settings.default_time_limit
-    memory = message.get(MEMORY)
-    found = Limits(usual if hard is None else hard, soft, actor.get(MEMORY) if memory is None else memory)
-    default = settings.default_soft_time_limit
-    if soft is None and default is not None and default < found.hard:
-        return replace(found, soft=default)
-    return found
+    hard, soft, memory = message.get("time_limit"), message.get("soft_time_limit"), message.get(MEMORY)
+    hard = actor.get("time_limit") if hard is None else hard
+    soft = actor.get("soft_time_limit") if soft is None else soft
+    memory = actor.get(MEMORY) if memory is None else memory
+    return _limits(hard, soft, memory, settings.default_time_limit, settings.default_soft_time_limit)
+
+
+@lru_cache(maxsize=1_024)
+def _limits(
+    hard: float | None, soft: float | None, memory: int | None, usual: float | None, default: float | None
+) -> Limits:
+    """``hard`` and ``soft`` in milliseconds, the two of the settings in seconds."""
+    most = (math.inf if usual is None else usual) if hard is None else float(hard) / 1000
+    if soft is None and default is not None and default < most:
+        return Limits(most, default, memory)
+    return Limits(most, None if soft is None else float(soft) / 1000, memory)
 
 
 def check_limits(hard: float | None, soft: float | None, *, where: str, default: float | None = None) -> None:
@@ -76,8 +84,9 @@ def runs_elsewhere(message: Mapping[str, Any], declared: ActorOptions, settings:
         return False
     if declared.isolation is not None:
         return declared.isolation == "process"
-    limits = (declared.time_limit, declared.soft_time_limit, declared.memory_limit)
-    return any(limit is not None for limit in limits) or any(message.get(name) is not None for name in _OF_A_MESSAGE)
+    if not (declared.time_limit is None and declared.soft_time_limit is None and declared.memory_limit is None):
+        return True
+    return bool(message) and any(message.get(name) is not None for name in _OF_A_MESSAGE)
 
 
 def runs_apart(message: Mapping[str, Any], declared: ActorOptions, settings: Settings) -> bool:
@@ -86,11 +95,3 @@ def runs_apart(message: Mapping[str, Any], declared: ActorOptions, settings: Set
     if settings.isolation != "process":
         return False
     return declared.isolation == "process" or declared.memory_limit is not None or message.get(MEMORY) is not None
-
-
-def _seconds(name: str, message: Mapping[str, Any], actor: Mapping[str, Any]) -> float | None:
-    for source in (message, actor):
-        value = source.get(name)
-        if value is not None:
-            return float(value) / 1000
-    return None

@@ -11,6 +11,7 @@ until it says something itself: ``advance`` goes on from there, ``update`` says 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -58,18 +59,21 @@ def advance(n: int = 1) -> None:
         reporter.advance(n)
 
 
+_making = threading.Lock()
+
+
 class Reporter:
     """Writes the progress of one execution, not more often than every ``interval`` seconds.
 
     Args:
-      gather: seconds from the beginning in which nothing is written by itself: a body that is shorter shows its
-        progress with its outcome, and costs no round trip.
+      gather: seconds from the beginning of the body in which nothing is written by itself: a body that is shorter
+        shows its progress with its outcome, and costs no round trip.
     """
 
     def __init__(self, execution: Execution, *, interval: float, gather: float = 0.0) -> None:
         self._execution = execution
         self._interval = interval
-        self._written_at = clock.monotonic() - interval + gather
+        self._written_at = execution.began_at - interval + gather if gather else -math.inf
         self._pending: bytes | None = None
         self._bar = Bar()
         self._pace = Pace()
@@ -78,10 +82,25 @@ class Reporter:
 
     @staticmethod
     def of(execution: Execution | None) -> Reporter | None:
-        """The reporter of ``execution``, if it has one."""
+        """The reporter of ``execution``, if it has one. It is made when it is first asked for."""
         if execution is None:
             return None
-        return next((part for part in execution.contributors if isinstance(part, Reporter)), None)
+        found = Reporter.made(execution)
+        if found is None and execution.reporting is not None:
+            with _making:
+                if Reporter.made(execution) is None:
+                    # The first to contribute: whoever comes after it may have something to say that is newer.
+                    execution.contributors.insert(0, execution.reporting(execution))
+            found = Reporter.made(execution)
+        return found
+
+    @staticmethod
+    def made(execution: Execution) -> Reporter | None:
+        """The reporter of ``execution``, if somebody has asked for it."""
+        for part in execution.contributors:
+            if isinstance(part, Reporter):
+                return part
+        return None
 
     def update(self, current_item: int | None, total: int | None, **info: Any) -> None:
         """Take a new value; write it if the last write is long enough ago."""

@@ -29,6 +29,21 @@ def test_every_execution_has_a_reporter(broker: RedisBroker, drain: Drain) -> No
     assert Reporter.of(None) is None
 
 
+def test_a_body_that_says_nothing_has_none(broker: RedisBroker, drain: Drain) -> None:
+    seen: list[Reporter | None] = []
+
+    @actor
+    def body() -> None:
+        execution = current()
+        assert execution is not None
+        seen.append(Reporter.made(execution))
+        assert Reporter.of(execution) is Reporter.of(execution) is Reporter.made(execution)
+
+    body.send()
+    drain()
+    assert seen == [None]
+
+
 @pytest.mark.parametrize(("threads", "writes"), [(False, 1), (True, 0)], ids=["step by step", "in a worker"])
 def test_a_body_of_a_moment_shows_its_progress_with_its_outcome(
     broker: RedisBroker,

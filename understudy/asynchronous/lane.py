@@ -12,7 +12,7 @@ actor passes nothing of this where there are none.
 from __future__ import annotations
 
 import threading
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from queue import Empty
 from typing import Any
 
@@ -84,13 +84,14 @@ class Lines(WorkQueue):
         self._lane = lane.line
         self._awaited = awaited
 
-    def put(self, item: Any) -> None:
-        """Put one item in its line, by its actor."""
-        if item.message.actor_name in self._awaited and item.message.options.get(MEMORY) is None:
-            item.message.on_loop = True
-            self._lane.put(item)
-        else:
-            super().put(item)
+    def put_all(self, items: Sequence[Any]) -> None:
+        """Put each item in its line, by its actor."""
+        mine, others = list[Any](), list[Any]()
+        for item in items:
+            item.message.on_loop = item.message.actor_name in self._awaited and item.message.options.get(MEMORY) is None
+            (mine if item.message.on_loop else others).append(item)
+        self._lane.put_all(mine)
+        super().put_all(others)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The next item for a thread of the worker. Without ``block``, of either line: so they are emptied at the end.

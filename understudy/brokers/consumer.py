@@ -21,6 +21,7 @@ from .held import HeldMessage
 from .names import QueueKeys
 from .sharing import say_if_idle
 from .transport import Entries, Transport
+from .workqueue import Item, WorkQueue
 
 logger = logging.getLogger(__name__)
 
@@ -38,13 +39,18 @@ class StreamConsumer(Consumer):
     Args:
       prefetch: how many messages this worker asks for; ``Room`` says how many it may hold.
       timeout: milliseconds that a read may wait.
+      work: where the messages are put that are fetched, all at once. Without it they are given out one by one, and
+        Dramatiq's thread looks at messages that it delays itself after each of them.
     """
 
-    def __init__(self, broker: Transport, queue: QueueKeys, *, prefetch: int, timeout: int) -> None:
+    def __init__(
+        self, broker: Transport, queue: QueueKeys, *, prefetch: int, timeout: int, work: WorkQueue | None = None
+    ) -> None:
         self.broker = broker
         self.queue = queue
         self.prefetch = max(1, prefetch)
         self.timeout = timeout
+        self._work = work
         self._buffer: deque[HeldMessage] = deque()
         self._take_up_from: list[str] | None = None
         self._identity = ""
@@ -67,6 +73,8 @@ class StreamConsumer(Consumer):
             logger.warning("queue %s cannot be read: %s", self.queue.queue, error)
             self._take_up_from = self._take_up_from or list(self.queue.streams)
             self.broker.wait_for_server()
+        if self._work is not None and self._buffer:
+            self._hand_over(self._work)
         return self._buffer.popleft() if self._buffer else None
 
     def ack(self, message: MessageProxy) -> None:
@@ -85,6 +93,18 @@ class StreamConsumer(Consumer):
         """Hand back what was fetched and not given out."""
         while self._buffer:
             self.broker.hand_back(self._buffer.popleft())
+
+    def _hand_over(self, work: WorkQueue) -> None:
+        """Put in line what can be run as it is; the rest is Dramatiq's business."""
+        items, rest = [], deque[HeldMessage]()
+        for held in self._buffer:
+            actor = self.broker.actors.get(held.actor_name)
+            if actor is None or "eta" in held.options:
+                rest.append(held)
+            else:
+                items.append(Item(actor.priority, held))
+        self._buffer = rest
+        work.put_all(items)
 
     def _read(self) -> None:
         if self.broker.draining.is_set():
@@ -166,30 +186,39 @@ class StreamConsumer(Consumer):
             self._take_up_from.pop(0)
 
     def _hold(self, stream: str, entries: Entries) -> None:
-        level, holder = self.queue.streams.index(stream) + 1, self.broker.worker_id
-        for raw, found in entries:
-            entry = raw.decode()
-            if (stream, entry) in self.broker.holds:
-                continue  # the server has forgotten that it was handed out; its body runs, or will
-            if not found:
-                self._acknowledge(stream, entry)
-                continue
-            token = f"{self.queue.queue}/{level}/{entry}"
-            if len(found) == 2 and type(found) is list:  # a payload and nothing else, as nearly always
-                hold, data = Hold(stream, entry, token, holder=holder), found[1]
-            else:
-                fields = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
-                (deaths, in_all), worker = counts(fields.get(b"d", b"").decode()), fields.get(b"w", b"").decode()
-                hold = Hold(stream, entry, token, deaths, worker, in_all, holder)
-                data = fields.get(b"m", b"")
-            try:
-                message = Message.decode(data)
-            except DecodeError as error:
-                self.broker.quarantine(self.queue, hold, data, error)
-                continue
-            held = HeldMessage(message, hold)
-            self.broker.hold(held)
-            self._buffer.append(held)
+        level = self.queue.streams.index(stream) + 1
+        taken: list[HeldMessage] = []
+        try:
+            for raw, found in entries:
+                held = self._delivered(stream, level, raw.decode(), found)
+                if held is not None:
+                    taken.append(held)
+        finally:
+            self.broker.hold(*taken)
+            self._buffer += taken
+
+    def _delivered(
+        self, stream: str, level: int, entry: str, found: dict[bytes, bytes] | list[bytes] | None
+    ) -> HeldMessage | None:
+        """The message of an entry; None if there is nothing to be run."""
+        if (stream, entry) in self.broker.holds:
+            return None  # the server has forgotten that it was handed out; its body runs, or will
+        if not found:
+            self._acknowledge(stream, entry)
+            return None
+        token, holder = f"{self.queue.queue}/{level}/{entry}", self.broker.worker_id
+        if len(found) == 2 and type(found) is list:  # a payload and nothing else, as nearly always
+            hold, data = Hold(stream, entry, token, holder=holder), found[1]
+        else:
+            fields = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+            (deaths, in_all), worker = counts(fields.get(b"d", b"").decode()), fields.get(b"w", b"").decode()
+            hold = Hold(stream, entry, token, deaths, worker, in_all, holder)
+            data = fields.get(b"m", b"")
+        try:
+            return HeldMessage(Message.decode(data), hold)
+        except DecodeError as error:
+            self.broker.quarantine(self.queue, hold, data, error)
+            return None
 
     def _acknowledge(self, stream: str, entry: str) -> None:
         """Let go of an entry that was flushed after it had been handed out."""

@@ -23,6 +23,35 @@ class HeldMessage(MessageProxy):
     on_loop = False
     #: Frees the place of a body that has begun there; None while the message counts among those of the threads.
     place: Callable[[], None] | None = None
+    # What most messages never change stands here: there are thousands a second.
+    execution: Execution | None = None
+    #: The idempotency key that was claimed for it when it was fetched, and when, by the clock that measures.
+    claimed_ahead = ""
+    claimed_at = 0.0
+    #: The hooks around its body, from when that begins.
+    hooks: Around | None = None
+    #: What it was answered when it asked for its turn under the limits of its actor, if there are some.
+    turn: Turn | None = None
+    #: Set when the message went back to its queue before its body began.
+    withdrawn = False
+    #: When its body began, by the clock that measures; None before.
+    began_at: float | None = None
+    #: The worker name under which a started mark was written, if one was.
+    started = ""
+    #: Set when the body has ended.
+    ended = False
+    #: For how many seconds it ran; None if it has not.
+    took: float | None = None
+    #: Whether the body runs alone in its process (see ``poison.py``).
+    alone = False
+    #: The gate that the body has passed and not left.
+    gate: Gate | None = None
+    #: How often an outcome did not fit what lies on the server.
+    misfits = 0
+    #: The name under which a part of the outcome was staged, if it is large.
+    staged = ""
+    #: The dead letter of the outcome, encoded.
+    body = b""
 
     def __init__(self, message: Message[Any], hold: Hold) -> None:
         super().__init__(message)
@@ -30,38 +59,13 @@ class HeldMessage(MessageProxy):
         self.message_id = message.message_id
         self.queue_name = message.queue_name
         self.actor_name = message.actor_name
+        self.args = message.args
+        self.kwargs = message.kwargs
         self.options = message.options
         self.hold = hold
         self.outcome = Outcome()
-        self.execution: Execution | None = None
-        #: The idempotency key that was claimed for it when it was fetched, and when, by the clock that measures.
-        self.claimed_ahead = ""
-        self.claimed_at = 0.0
-        #: The hooks around its body, from when that begins.
-        self.hooks: Around | None = None
-        #: What it was answered when it asked for its turn under the limits of its actor, if there are some.
-        self.turn: Turn | None = None
-        #: Set when the message went back to its queue before its body began.
-        self.withdrawn = False
-        #: When its body began, by the clock that measures; None before.
-        self.began_at: float | None = None
-        #: The worker name under which a started mark was written, if one was.
-        self.started = ""
-        #: Set when the body has ended.
-        self.ended = False
-        #: For how many seconds it ran; None if it has not.
-        self.took: float | None = None
-        #: Whether the body runs alone in its process (see ``poison.py``).
-        self.alone = False
-        #: The gate that the body has passed and not left.
-        self.gate: Gate | None = None
-        #: How often an outcome did not fit what lies on the server.
-        self.misfits = 0
-        #: The name under which a part of the outcome was staged, if it is large.
-        self.staged = ""
-        #: What the outcome sends (message, payload, delay, hold) and its dead letter, encoded.
+        #: What the outcome sends (message, payload, delay, hold), encoded.
         self.letters: list[tuple[Message[Any], bytes, float | None, Hold | None]] = []
-        self.body = b""
         #: The numbers by which the reply names those of them that were refused as duplicates, and those that were.
         self.numbers: list[int] = []
         self.refused: dict[int, str] = {}

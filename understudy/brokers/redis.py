@@ -18,11 +18,13 @@ import math
 import os
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from dramatiq import Consumer, Worker
 from dramatiq.errors import QueueJoinTimeout
+from dramatiq.worker import _ConsumerThread as ConsumerThread
 
 from understudy import clock, discretion
 from understudy.durations import to_millis
@@ -119,12 +121,17 @@ class RedisBroker(QueueingBroker):
     # -- what Dramatiq asks for --------------------------------------------------------------------------
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
-        return StreamConsumer(self, self.keys_of(queue_name), prefetch=prefetch, timeout=timeout)
+        # What asks for it is a thread of the worker that boots, if it is one of Dramatiq's.
+        work = self.work if isinstance(threading.current_thread(), ConsumerThread) else None
+        return StreamConsumer(self, self.keys_of(queue_name), prefetch=prefetch, timeout=timeout, work=work)
 
     def begins(self, held: HeldMessage) -> None:
         self.upkeep.begins(held)
 
     def emit_before(self, signal: str, *args: Any, **kwargs: Any) -> None:
+        if signal == "process_message":
+            self._before_the_body(args[0])
+            return
         if signal == "worker_boot":
             self._worker_boots(args[0] if args else None)
         elif signal == "worker_shutdown":
@@ -278,10 +285,12 @@ class RedisBroker(QueueingBroker):
         pairs = reply.items() if isinstance(reply, dict) else reply or ()
         return [(name.decode(), entries) for name, entries in pairs]
 
-    def hold(self, held: HeldMessage) -> None:
-        """This process holds ``held`` from now on."""
-        self.holds[held.hold.stream, held.hold.entry] = held
-        self._room.add(held.queue_name)
+    def hold(self, *messages: HeldMessage) -> None:
+        """This process holds ``messages`` from now on."""
+        for held in messages:
+            self.holds[held.hold.stream, held.hold.entry] = held
+        for queue_name, count in Counter(held.queue_name for held in messages).items():
+            self._room.add(queue_name, count)
 
     def room(self, queue_name: str, prefetch: int, timeout: float) -> int:
         """How many more messages of a queue this process may hold; waits a while if it is full."""

@@ -40,18 +40,21 @@ class Room:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
+        #: Queue -> how many may be held at the most for whoever waits to go on.
+        self._awaited: dict[str, int] = {}
 
-    def add(self, queue: str) -> None:
-        """One more is held."""
+    def add(self, queue: str, count: int = 1) -> None:
+        """So many more are held."""
         with self._lock:
-            self._held[queue] = self._held.get(queue, 0) + 1
+            self._held[queue] = self._held.get(queue, 0) + count
 
     def remove(self, queue: str) -> None:
         """One less."""
         with self._lock:
-            self._held[queue] -= 1
+            held = self._held[queue] = self._held[queue] - 1
             self._gone[queue] = self._gone.get(queue, 0) + 1
-            if self._waiting:
+            # Whoever waits is not woken a hundred times to see that there is not room enough yet.
+            if self._waiting and held <= self._awaited.get(queue, held):
                 self._changed.notify_all()
 
     def limit(self, queue: str, asked: int) -> int:
@@ -81,6 +84,7 @@ class Room:
         enough = 1 if self._said(queue) is not None else max(1, limit // 2)
         with self._lock:
             self._waiting += 1
+            self._awaited[queue] = limit - enough
             try:
                 self._changed.wait_for(lambda: limit - self._held.get(queue, 0) >= enough, timeout)
             finally:

@@ -13,16 +13,23 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Seconds that a message may take, on average, for its thread to count as back soon.
 SHORT = 0.001
 #: The weight of the latest one in that average.
 WEIGHT = 0.1
+
+
+class Item(NamedTuple):
+    """A message in line."""
+
+    priority: int
+    message: Any
 
 
 class _Seat:
@@ -69,14 +76,21 @@ class WorkQueue:
 
     def put(self, item: Any) -> None:
         """Put one item in line, by its priority."""
+        self.put_all((item,))
+
+    def put_all(self, items: Sequence[Any]) -> None:
+        """Put items in line that came together."""
+        if not items:
+            return
         with self._lock:
-            line = self._lines.get(item.priority)
-            if line is None:
-                line = self._lines[item.priority] = deque()
-                self._order = sorted(self._lines)
-            line.append(item)
-            self._size += 1
-            self.unfinished_tasks += 1
+            for item in items:
+                line = self._lines.get(item.priority)
+                if line is None:
+                    line = self._lines[item.priority] = deque()
+                    self._order = sorted(self._lines)
+                line.append(item)
+            self._size += len(items)
+            self.unfinished_tasks += len(items)
             if self._near == 0:
                 self._wake()
 

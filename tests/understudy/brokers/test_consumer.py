@@ -12,6 +12,7 @@ from understudy import Idempotency, actor, handle
 from understudy.brokers.consumer import StreamConsumer
 from understudy.brokers.held import HeldMessage
 from understudy.brokers.redis import RedisBroker
+from understudy.brokers.workqueue import WorkQueue
 from understudy.holds import GROUP
 from understudy.storage.client import Storage
 from understudy.testing.faults import Faults, When
@@ -243,3 +244,17 @@ def test_what_comes_in_after_the_worker_was_told_to_stop_goes_back(
     assert read(source, 1) == []
     assert broker.holds == {}
     assert broker.size("default") == 1
+
+
+def test_a_worker_is_handed_what_was_fetched_all_at_once_but_for_what_it_may_not_run(broker: RedisBroker) -> None:
+    declared(broker)
+    work = WorkQueue()
+    source = StreamConsumer(broker, broker.keys_of("default"), prefetch=10, timeout=1, work=work)
+    send(broker, 1, 2)
+    broker.enqueue(broker.actors["body"].message(3).copy(options={"eta": 0}))
+    broker.enqueue(broker.actors["body"].message(4).copy(actor_name="a stranger"))
+    send(broker, 5)
+    # Dramatiq delays the one, and does not know the actor of the other.
+    assert read(source) == [3, 4]
+    assert [work.get_nowait().message.args[0] for _ in range(work.qsize())] == [1, 2, 5]
+    assert len(broker.holds) == 5

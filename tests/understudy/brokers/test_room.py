@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -72,3 +73,29 @@ def test_what_was_said_counts_beyond_the_threads_and_every_single_one_is_fetched
     assert room.wait("q", 16, 0) == 1
     room.add("q")
     assert room.wait("q", 16, 0) == 0
+
+
+def test_whoever_waits_is_not_woken_before_there_is_room_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, waiting, woken = Room(), threading.Event(), list[int]()
+    room.add("q", 10)
+    room.add("another", 1)
+    wait_for, notify_all = room._changed.wait_for, room._changed.notify_all
+
+    def wait(*args: Any) -> Any:
+        waiting.set()
+        return wait_for(*args)
+
+    def notify() -> None:
+        woken.append(room._held["q"])
+        notify_all()
+
+    monkeypatch.setattr(room._changed, "wait_for", wait)
+    monkeypatch.setattr(room._changed, "notify_all", notify)
+    waiter = threading.Thread(target=room.wait, args=("q", 10, SOON))
+    waiter.start()
+    assert waiting.wait(SOON)
+    for _ in range(5):
+        room.remove("q")
+    waiter.join(SOON)
+    assert not waiter.is_alive()
+    assert woken == [5]

@@ -189,3 +189,15 @@ def test_a_closed_queue_gives_no_more_work_and_keeps_what_it_has() -> None:
         wait_until(lambda: len(queue._parked) == 2, what="both look, and find nothing that is theirs")
     assert made.done == []
     assert queue.get_nowait().number == 1
+
+
+def test_what_comes_together_is_put_in_line_by_its_priority_and_wakes_one_thread() -> None:
+    queue = WorkQueue()
+    with crew(queue, 4) as made:
+        wait_until(lambda: len(queue._parked) == 4, timeout=SOON)
+        queue.put_all([])
+        queue.put_all([item(number, priority=number % 2) for number in range(6)])
+        queue.join()
+    assert sorted(made.done) == list(range(6))
+    queue.put_all([item(number, priority=number % 2) for number in range(6)])
+    assert [queue.get_nowait().number for _ in range(6)] == [0, 2, 4, 1, 3, 5]
