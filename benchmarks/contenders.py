@@ -44,6 +44,7 @@ class Contender:
 UNDERSTUDY = Contender("Understudy", "understudy", {PREFETCH: "64"})
 BARE = replace(UNDERSTUDY, label="Understudy, no result", kind="bare")
 GUARDED = replace(UNDERSTUDY, label="Understudy, guarded", kind="guarded")
+LIMITED = replace(UNDERSTUDY, label="Understudy, under limits", kind="limited")
 ISOLATED = replace(UNDERSTUDY, label="Understudy, in a process of its own", kind="isolated")
 STOCK = Contender("Dramatiq, prefetch 64", "stock", {PREFETCH: "64"})
 STOCK_DEFAULTS = Contender("Dramatiq, defaults", "stock")

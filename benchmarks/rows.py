@@ -12,6 +12,7 @@ from .contenders import (
     CELERY,
     GUARDED,
     ISOLATED,
+    LIMITED,
     STOCK,
     STOCK_DEFAULTS,
     UNDERSTUDY,
@@ -182,6 +183,17 @@ ROWS = (
             Metric("p50", "p50", "ms", "lower"),
             Metric("p99", "p99", "ms", "lower"),
             Metric("first", "the first one, for which the process is made", "ms", "lower"),
+        ),
+    ),
+    Row(
+        "limits",
+        "Cost of limits: a rate and a concurrency limit that are not reached, against a bare message",
+        draining.guards,
+        (BARE, LIMITED),
+        (
+            Metric("rate", "saturated, messages a second", "/s", "higher"),
+            Metric("single", "one at a time (one thread, no prefetch), messages a second", "/s", "higher"),
+            Metric("cpu", "saturated, worker CPU per message", "us", "lower"),
         ),
     ),
     Row(

@@ -26,8 +26,9 @@ Word = Literal["run", "ask", "rate", "places", "lost", "odd"]
 
 #: Seconds for which a holder of a place is believed that is held in a queue where nobody here can look.
 BELIEVED = 3600.0
-#: The part of ``per`` by which a message may come late to its turn and delay nobody behind it; the longest, in ms.
-SLACK, LONGEST_SLACK = 0.02, 100.0
+#: The part of ``per`` by which a message may come late to its turn and delay nobody behind it; the longest, in ms. A
+#: window is kept more strictly than an even row, in which who comes late makes no crowd as a rule.
+SLACK, LONGEST_SLACK = {"bucket": 0.1, "window": 0.02, "places": 0.0}, 100.0
 #: Limits that are looked at in one page.
 PAGE = 100
 
@@ -55,7 +56,7 @@ class Limit:
     @property
     def slack(self) -> float:
         """How late a message may come, in ms."""
-        return min(self.per * SLACK, LONGEST_SLACK)
+        return min(self.per * SLACK[self.kind], LONGEST_SLACK)
 
 
 @dataclass(slots=True)

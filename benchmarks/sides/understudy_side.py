@@ -14,7 +14,7 @@ from dramatiq import Message
 import understudy
 from benchmarks.spec import Spec
 from middleware.stack import stack
-from understudy import Idempotency, progress
+from understudy import ConcurrencyLimit, Idempotency, RateLimit, progress
 from understudy.durations import to_millis
 from understudy.runtime import install
 from understudy.settings import Settings, load
@@ -27,7 +27,8 @@ CHUNK = 5_000
 
 class UnderstudySide:
     """Kinds beyond the common ones: ``bare`` (a no-op that keeps no result and does not show STARTED), ``guarded`` (a
-    no-op that claims a key of its own and reports progress), ``isolated`` (a no-op in a process of its own)."""
+    no-op that claims a key of its own and reports progress), ``limited`` (``bare`` under limits
+    that it never reaches), ``isolated`` (a no-op in a process of its own)."""
 
     def __init__(self, spec: Spec, bodies: Bodies) -> None:
         settings = load(Settings, environ={**os.environ, "REDIS_URL": spec.url, "UNDERSTUDY_NAMESPACE": spec.namespace})
@@ -39,12 +40,17 @@ class UnderstudySide:
 
         bare: dict[str, Any] = {"ignore_result": True, "track_started": False}
         claimed: dict[str, Any] = {"idempotency": Idempotency(key="{index}")}
+        limited: dict[str, Any] = {
+            "rate_limit": RateLimit(100_000, per=1, burst=100_000),
+            "concurrency_limit": ConcurrencyLimit(1_000),
+        }
         kinds = {
             "noop": (bodies.noop, {}),
             "io": (bodies.io, {}),
             "hold": (bodies.hold, {}),
             "bare": (bodies.noop, bare),
             "guarded": (guarded, claimed),
+            "limited": (bodies.noop, {**bare, **limited}),
         }
         self.actors = {
             kind: understudy.actor(actor_name=kind, queue_name=QUEUE, broker=self.broker, **options)(body)

@@ -18,9 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.understudy.storage.bench import Bench
 from understudy import clock
+from understudy.brokers.operations import Operations
 from understudy.brokers.settlement import SettlingBroker
-from understudy.holds import Hold
-from understudy.keyed import RateLimit
+from understudy.holds import GROUP, Hold
+from understudy.keyed import ConcurrencyLimit, RateLimit
 from understudy.storage.client import Storage
 from understudy.testing.enqueued import Enqueued
 from understudy.testing.faults import Faults
@@ -234,3 +235,164 @@ def kind_and_url(broker_kind: Kind, request: pytest.FixtureRequest) -> tuple[Kin
 
 def test_no_order_of_events_lets_more_begin_than_a_rate_says(kind_and_url: tuple[Kind, str | None]) -> None:
     machine(*kind_and_url, RateMachine, 20 if kind_and_url[0] == "server" else 3)
+
+
+# -- places ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Placed:
+    """A message under a limit of places.
+
+    Attributes:
+      hold: the delivery, while somebody has it.
+      turn: what that asked; it has a place if the word is "run".
+    """
+
+    name: str
+    order: float
+    hold: Hold | None = None
+    turn: Turn | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.turn is not None and self.turn.word == "run"
+
+
+class PlacesMachine(RuleBasedStateMachine):
+    """Messages under one limit of places. Each is in one state: it runs, it was refused and is on its way back, it lies
+    among the delayed ones, or in the stream."""
+
+    def __init__(self, kind: Kind, url: str | None) -> None:
+        super().__init__()
+        self.frozen = freezegun.freeze_time("2026-03-01T12:00:00+00:00")
+        self.clock: Any = self.frozen.start()
+        self.staged = stage(kind, server_url=url, faults=Faults(), enqueued=Enqueued())
+        self.bench = Asking(self.staged.__enter__().storage)
+        self.numbers = itertools.count()
+        self.held: list[Placed] = []
+        self.known: dict[str, Placed] = {}
+        self.began: list[str] = []
+        self.disturbed = False
+
+    @initialize(most=st.integers(1, 3))
+    def declare(self, most: int) -> None:
+        self.limit = Limit.of_places(ConcurrencyLimit(most), "key:k")
+
+    def teardown(self) -> None:
+        try:
+            self.everybody_runs_and_nothing_is_left()
+        finally:
+            self.staged.__exit__(None, None, None)
+            self.frozen.stop()
+
+    def takes(self, hold: Hold, name: str) -> None:
+        one = self.known.setdefault(name, Placed(name, milliseconds() + next(self.numbers) / 4_096))
+        one.hold, one.turn = hold, self.bench.turn(hold, name, one.order, self.limit)
+        (word,) = self.bench.ask(one.turn)
+        assert word in ("run", "places")
+        self.held.append(one)
+        if one.runs:
+            self.began.append(name)
+            assert sum(other.runs for other in self.held) <= self.limit.most, "more than there are places"
+
+    def settle(self, one: Placed, *write: Any) -> None:
+        self.held.remove(one)
+        assert one.hold is not None
+        operations = Operations(self.bench.keys.clock, self.bench.keys.batch("w"))
+        operations.args += (operations.number(one.hold.stream), one.hold.entry, len(write))
+        for part in write:
+            part(operations)
+        reply = self.bench.storage.run("settle", operations.keys, [next(self.numbers), GROUP, 1, *operations.args])
+        assert reply == b"c"
+        one.hold = one.turn = None
+
+    @rule()
+    def arrive(self) -> None:
+        self.bench.put(f"m{next(self.numbers)}")
+        self.take_what_waits()
+
+    @precondition(lambda self: any(one.runs for one in self.held))
+    @rule(data=st.data())
+    def one_ends(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from([one for one in self.held if one.runs]))
+        del self.known[one.name]
+        assert one.turn is not None
+        self.settle(one, self.bench.leave(one.turn))
+
+    @precondition(lambda self: any(not one.runs for one in self.held))
+    @rule()
+    def the_refused_go_back(self) -> None:
+        for one in [one for one in self.held if not one.runs]:
+            assert one.turn is not None
+            later = self.bench.later(one.name.encode(), delay=one.turn.wait, message=one.name)
+            self.settle(one, self.bench.join(one.turn), later)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def a_holder_dies_and_is_reaped(self, data: st.DataObject) -> None:
+        self.disturbed = True
+        one = data.draw(st.sampled_from(self.held))
+        self.held.remove(one)
+        assert one.hold is not None
+        self.bench.client.xadd(self.bench.stream, {"m": one.name})
+        self.bench.client.xack(one.hold.stream, GROUP, one.hold.entry)
+        self.bench.client.xdel(one.hold.stream, one.hold.entry)
+        Turns(TwiceStorage(self.bench.storage)).wake(self.limit.name, self.bench.lines)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def one_that_waits_is_revoked(self, data: st.DataObject) -> None:
+        queue, client = self.bench.queue, self.bench.client
+        waiting = list(client.zrange(queue.delayed, 0, -1))
+        if not waiting:
+            return
+        self.disturbed = True
+        # By name: a copy's own differs from run to run.
+        by_name = {copy.decode().partition("|")[0]: copy for copy in waiting}
+        name = data.draw(st.sampled_from(sorted(by_name)))
+        copy = by_name[name]
+        client.zrem(queue.delayed, copy)
+        client.hdel(queue.payloads, copy)
+        client.hdel(queue.ids, name)
+        del self.known[name]
+
+    @rule(seconds=st.sampled_from([0.001, 1.0, 2.5, 6.0, 400.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.tick(seconds)
+
+    @rule()
+    def those_who_are_due_come(self) -> None:
+        queue = self.bench.queue
+        names = [self.bench.keys.clock, queue.delayed, queue.payloads, queue.ids, *queue.streams]
+        self.bench.storage.run("promote", names, [100])
+        self.take_what_waits()
+
+    def take_what_waits(self) -> None:
+        for payload in self.bench.waiting():
+            self.takes(self.bench.taken(), payload.decode())
+
+    def everybody_runs_and_nothing_is_left(self) -> None:
+        for _ in range(10 * (len(self.known) + 1)):
+            if not self.known:
+                break
+            self.the_refused_go_back()
+            for one in [one for one in self.held if one.runs]:
+                del self.known[one.name]
+                assert one.turn is not None
+                self.settle(one, self.bench.leave(one.turn))
+            before = len(self.began)
+            self.those_who_are_due_come()
+            if not self.disturbed and self.known and len(self.began) == before:
+                raise AssertionError("a place is free, somebody waits, and nobody was woken")
+            self.clock.tick(2.5 if self.disturbed else 0.001)
+        if self.disturbed:
+            self.clock.tick(301)
+        assert not self.known, "somebody waits for ever"
+        assert self.bench.left(self.limit) == [[], []]
+
+
+def test_no_order_of_events_lets_more_run_than_there_are_places_or_forgets_one(
+    kind_and_url: tuple[Kind, str | None],
+) -> None:
+    machine(*kind_and_url, PlacesMachine, 12 if kind_and_url[0] == "server" else 3)
