@@ -23,7 +23,8 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels 
 # --- run: no compiler, no pip in the environment, no development dependency --------------------------------
 FROM python:3.11-slim-bookworm
 
-RUN useradd --system --uid 10001 --no-create-home understudy
+# /files is where a volume for FILES_ROOT goes: a new one takes over its owner.
+RUN useradd --system --uid 10001 --no-create-home understudy && install --directory --owner=understudy /files
 COPY --from=build /opt/understudy /opt/understudy
 
 # `middleware`, `tasks` and `workflows` are names too general for site-packages: they are an application here.

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import tasks
+import workflows
 from tests.house.project import ROOT
 from understudy.env import describe
 from understudy.settings import EnvSettings, Settings, load
@@ -18,7 +19,10 @@ COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE)
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES = sorted(COMPOSE["services"])
 #: The services that run this project's own image.
-OURS = ("scheduler", "worker")
+OURS = [name for name in SERVICES if COMPOSE["services"][name]["image"] == "understudy"]
+WORKERS = [name for name in OURS if COMPOSE["services"][name]["command"][0] == "worker"]
+#: What they need before they start.
+NEEDED = ("mailpit", "postgres", "valkey")
 
 
 def service(name: str) -> dict[str, Any]:
@@ -69,17 +73,74 @@ def test_the_server_writes_an_aof_and_never_evicts() -> None:
     assert volume.split(":")[0] in COMPOSE["volumes"]
 
 
+def test_the_services_are_those_that_everything_needs() -> None:
+    assert sorted({*SERVICES} - {*OURS}) == sorted(NEEDED)
+    assert {*OURS} == {"scheduler", *WORKERS}
+    assert len(WORKERS) > 1
+    assert service("scheduler")["command"] == ["scheduler"]
+    assert service("scheduler")["deploy"]["replicas"] == 2
+
+
 @pytest.mark.parametrize("name", OURS)
-def test_two_of_each_start_when_what_they_need_is_healthy(name: str) -> None:
-    worker = service(name)
-    assert worker["command"] == [name]
-    assert worker["deploy"]["replicas"] == 2
-    assert worker["depends_on"] == {name: {"condition": "service_healthy"} for name in ("valkey", "mailpit")}
+def test_ours_start_when_what_they_need_is_healthy(name: str) -> None:
+    assert service(name)["depends_on"] == {needed: {"condition": "service_healthy"} for needed in NEEDED}
 
 
-def test_docker_waits_longer_than_running_work_may_take_to_stop() -> None:
-    grace = seconds(service("worker")["stop_grace_period"])
-    assert grace > load(Settings, environ=service("worker")["environment"]).shutdown_timeout
+@pytest.mark.parametrize("name", WORKERS)
+def test_docker_waits_longer_than_running_work_may_take_to_stop(name: str) -> None:
+    grace = seconds(service(name)["stop_grace_period"])
+    assert grace > load(Settings, environ=service(name)["environment"]).shutdown_timeout
+
+
+def uncovered(consumed: list[str], declared: set[str]) -> tuple[set[str], set[str], set[str]]:
+    """Queues that no service consumes, that no actor has, that two services share."""
+    twice = {queue for queue in consumed if consumed.count(queue) > 1}
+    return declared - {*consumed}, {*consumed} - declared, twice
+
+
+def test_every_queue_of_an_actor_is_consumed_by_one_service_and_no_other_is_named() -> None:
+    options = [service(name)["command"][1:] for name in WORKERS]
+    assert [option for option, _ in options] == ["--queues"] * len(WORKERS)
+    consumed = [queue for _, queues in options for queue in queues.split(",")]
+    ours = {"tasks", workflows.__name__}
+    actors = [actor for actor in tasks.broker.actors.values() if actor.fn.__module__.partition(".")[0] in ours]
+    declared = {actor.queue_name for actor in actors}
+    # A worker refuses to start for a queue that no actor has, and nobody runs the messages of one that is left out.
+    assert uncovered(consumed, declared) == (set(), set(), set())
+
+
+def test_a_queue_that_is_forgotten_unknown_or_shared_is_reported() -> None:
+    assert uncovered(["email", "email", "old"], {"email", "new"}) == ({"new"}, {"old"}, {"email"})
+
+
+def test_the_database_keeps_its_data_and_is_the_one_that_the_actors_are_told() -> None:
+    postgres = service("postgres")
+    (volume,) = postgres["volumes"]
+    assert volume.split(":")[0] in COMPOSE["volumes"]
+    assert volume.endswith(":/var/lib/postgresql/data")
+    made = postgres["environment"]
+    user, password, name = (made[f"POSTGRES_{what}"] for what in ("USER", "PASSWORD", "DB"))
+    for ours in OURS:
+        assert service(ours)["environment"]["DATABASE_URL"] == f"postgresql://{user}:{password}@postgres:5432/{name}"
+    assert "ports" not in postgres  # the password stands in a file that everybody has
+    assert re.search(r"^psycopg==", (ROOT / "requirements-runtime.lock").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_files_are_on_a_volume_that_the_user_of_the_image_may_write(name: str) -> None:
+    root = service(name)["environment"]["FILES_ROOT"]
+    assert f"files:{root}" in service(name)["volumes"]
+    assert "files" in COMPOSE["volumes"]
+    assert f"install --directory --owner=understudy {root}\n" in DOCKERFILE
+
+
+def test_the_numbers_are_published_for_this_machine_only() -> None:
+    published = [port for name in WORKERS for port in service(name).get("ports", ())]
+    environment = service(WORKERS[0])["environment"]
+    assert published == [f"127.0.0.1:{environment['UNDERSTUDY_METRICS_PORT']}:{environment['UNDERSTUDY_METRICS_PORT']}"]
+    assert {service(name)["environment"]["UNDERSTUDY_METRICS_HOST"] for name in WORKERS} == {"0.0.0.0"}
+    (publisher,) = [name for name in WORKERS if "ports" in service(name)]
+    assert "deploy" not in service(publisher)  # two replicas cannot have one port of the machine
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -91,9 +152,10 @@ def test_every_variable_is_a_setting_with_a_valid_value(name: str) -> None:
     load(*classes, environ=environment)
 
 
-def test_every_group_of_variables_is_explained() -> None:
-    for name in ("REDIS_URL", "LOG_LEVEL", "UNDERSTUDY_SHUTDOWN_TIMEOUT", "UNDERSTUDY_SCHEDULER_LEASE", "SMTP_HOST"):
-        assert re.search(rf"^ +# .+\n +{name}:", COMPOSE_FILE, re.MULTILINE), f"{name} has no comment above it"
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_variable_is_explained(name: str) -> None:
+    for variable in service(name).get("environment", ()):
+        assert re.search(rf"^ +# .+\n +{variable}:", COMPOSE_FILE, re.MULTILINE), f"{variable} has no comment above it"
 
 
 def test_the_image_runs_as_nobody_in_particular_and_stops_on_sigterm() -> None:
