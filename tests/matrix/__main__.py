@@ -1,4 +1,4 @@
-"""``python -m tests.matrix [--json FILE] [-k NAME] [PATH ...]``: runs the matrix and prints it.
+"""``python -m tests.matrix [--json FILE] [--page FILE] [-k NAME] [PATH ...]``: runs the matrix and prints it.
 
 Exit code 0: no cell failed, and neither did a test of the matrix itself; 1: something did; 2: wrong arguments.
 """
@@ -35,9 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m tests.matrix", description="Run every cell of the test matrix and print the table."
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts to FILE as well")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the table to FILE in Markdown as well")
     parser.add_argument("-k", metavar="NAME", help="only the cells of subjects (or rows) with this in their name")
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", default=[HERE], help="tests to run instead")
     given = parser.parse_args(argv)
+    if given.page is not None and given.k is not None:
+        parser.error("--page is a page of all subjects, so it does not go with -k")
     keep = _Keep()
     options = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q", "--no-header"]
     if given.k is not None:
@@ -46,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     verdicts = keep.verdicts
     if given.json is not None:
         given.json.write_text(json.dumps(verdicts.as_json(), indent=2) + "\n")
+    if given.page is not None and verdicts.cells:
+        from .page import page  # it imports the cells, for which pytest had to prepare the ground
+
+        given.page.write_text(page(verdicts))
     sys.stdout.write("\n")
     write(verdicts, sys.stdout)
     if not verdicts.cells:

@@ -21,7 +21,7 @@ def write(verdicts: Verdicts, stream: TextIO) -> None:
         Console(file=stream).print(_rich(verdicts))
     else:
         stream.writelines(f"{line}\n" for line in _plain(verdicts))
-    stream.writelines(f"{line}\n" for line in _notes(verdicts))
+    stream.writelines(f"{line}\n" for line in notes(verdicts))
 
 
 def summary(verdicts: Verdicts) -> str:
@@ -29,36 +29,38 @@ def summary(verdicts: Verdicts) -> str:
     return ", ".join(f"{count} {word.lower()}" for word, count in verdicts.counts().items())
 
 
-def _lines(verdicts: Verdicts) -> Iterator[tuple[str, list[list[Verdict]]]]:
+def lines(verdicts: Verdicts) -> Iterator[tuple[str, list[list[Verdict]]]]:
+    """Each subject, with the verdicts of all columns for each row; what did not run has failed."""
     for name, by_row in verdicts.cells.items():
         yield name, [[by_row.get(row, {}).get(c, _NONE) for c in verdicts.columns] for row in verdicts.rows]
 
 
-def _header(verdicts: Verdicts) -> list[str]:
+def header(verdicts: Verdicts) -> list[str]:
+    """The rows, as words."""
     return [row.replace("_", " ") for row in verdicts.rows]
 
 
 def _rich(verdicts: Verdicts) -> Table:
-    table = Table("subject", *_header(verdicts), caption=f"in each cell: {' / '.join(verdicts.columns)}")
-    for name, cells in _lines(verdicts):
+    table = Table("subject", *header(verdicts), caption=f"in each cell: {' / '.join(verdicts.columns)}")
+    for name, cells in lines(verdicts):
         table.add_row(name, *(Text(" / ").join(Text(v.word, _STYLES[v.word]) for v in cell) for cell in cells))
     return table
 
 
 def _plain(verdicts: Verdicts) -> Iterator[str]:
-    lines = [["subject", *_header(verdicts)]]
-    lines += [[name, *("/".join(v.word for v in cell) for cell in cells)] for name, cells in _lines(verdicts)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
+    texts = [["subject", *header(verdicts)]]
+    texts += [[name, *("/".join(v.word for v in cell) for cell in cells)] for name, cells in lines(verdicts)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for line in texts:
         yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
     yield f"in each cell: {'/'.join(verdicts.columns)}"
 
 
-def _notes(verdicts: Verdicts) -> Iterator[str]:
-    """Each excuse, each thing that is waited for, each failure: once, with the cells that it stands in."""
+def notes(verdicts: Verdicts) -> Iterator[str]:
+    """Each excuse, each thing that is waited for, each failure, once, with its cells; then the counts."""
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for name, cells in _lines(verdicts):
-        for row, cell in zip(_header(verdicts), cells, strict=True):
+    for name, cells in lines(verdicts):
+        for row, cell in zip(header(verdicts), cells, strict=True):
             for column, verdict in zip(verdicts.columns, cell, strict=True):
                 where = f"{name} {row}" + (f" ({column})" if verdict.word == "FAIL" else "")
                 if verdict.detail:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .__main__ import ROOT
+from .__main__ import ROOT, main
 
 CONFTEST = """
 from tests.matrix.conftest import pytest_runtest_makereport, smtp
@@ -46,7 +46,7 @@ def run_matrix(place: Path, entry: str) -> tuple[int, list[str], Any]:
     (place / "test_planted.py").write_text(MATRIX.format(entry=entry))
     verdicts = place / "verdicts.json"
     done = subprocess.run(
-        [sys.executable, "-m", "tests.matrix", "--json", str(verdicts), str(place)],
+        [sys.executable, "-m", "tests.matrix", "--json", str(verdicts), "--page", str(place / "page.md"), str(place)],
         cwd=ROOT,
         env={**os.environ, "BROKER_URL": "stub://"},
         capture_output=True,
@@ -64,6 +64,7 @@ def test_a_matrix_in_order_ends_with_its_counts_and_code_0(tmp_path: Path) -> No
     assert code == 0
     assert found["columns"] == ["stub", "server"]
     assert found["counts"] == {"pass": 6, "FAIL": 0, "excused": 4, "due": 2}
+    assert "| `greet` | actor | pass | pass | excused | due | excused | pass |" in (tmp_path / "page.md").read_text()
 
 
 def test_any_cell_that_fails_makes_it_1(tmp_path: Path) -> None:
@@ -73,6 +74,13 @@ def test_any_cell_that_fails_makes_it_1(tmp_path: Path) -> None:
     assert "timeout cannot wait for 'tomorrow'" in found["subjects"]["greet"]["timeout"]["server"]["detail"]
     assert [line for line in lines if line.startswith("FAIL: idempotency is not excused for greet")]
     assert lines[-1].endswith(": 0 pass, 10 fail, 2 excused, 0 due")
+
+
+def test_a_page_of_a_part_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["-k", "retry", "--page", str(tmp_path / "page.md")])
+    assert stopped.value.code == 2
+    assert "does not go with -k" in capsys.readouterr().err
 
 
 FORGOTTEN = """

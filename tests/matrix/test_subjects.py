@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 
+import workflows
 from understudy import actor
 from understudy.brokers.settlement import SettlingBroker
 
@@ -21,6 +24,11 @@ def test_every_flow_of_the_product_is_a_subject() -> None:
     flow = found["workflow:user_onboarding"]
     assert flow.kind == "workflow"
     assert "send_welcome" in [body.actor_name for body in flow.actors]
+
+
+def test_every_package_of_workflows_is_a_flow() -> None:
+    packages = [module.name for module in pkgutil.iter_modules(workflows.__path__) if module.ispkg]
+    assert sorted(flow.name for flow in workflows.FLOWS) == sorted(packages), "name each flow in workflows.FLOWS"
 
 
 @pytest.mark.brokers("stub")

@@ -30,12 +30,14 @@ class Verdicts:
       rows: the rows, in order.
       columns: the kinds of broker, in the order in which they came.
       cells: subject -> row -> column -> verdict.
+      kinds: what each subject is: an actor, a workflow, a periodic job.
     """
 
     def __init__(self) -> None:
         self.rows: list[str] = []
         self.columns: list[str] = []
         self.cells: dict[str, dict[str, dict[str, Verdict]]] = {}
+        self.kinds: dict[str, str] = {}
 
     def note(self, cell: Cell, column: str, *, failure: str | None, decides: bool = True) -> None:
         """One phase (set-up, call, clean-up) of one test of ``cell`` has ended. A failure is never taken back;
@@ -45,6 +47,7 @@ class Verdicts:
         for known, new in ((self.rows, cell.row), (self.columns, column)):
             if new not in known:
                 known.append(new)
+        self.kinds[cell.subject.name] = cell.subject.kind
         by_column = self.cells.setdefault(cell.subject.name, {}).setdefault(cell.row, {})
         before = by_column.get(column)
         if before is not None and before.word == "FAIL":
