@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import threading
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -39,8 +37,6 @@ PAGE, PAGE_SIZE = 200, 1024 * 1024
 VERSION = 1
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
-_calls = itertools.count()
-_producer = f"workflows:{uuid.uuid4().hex[:12]}"
 
 
 def run(
@@ -72,11 +68,9 @@ def _accept(broker: RedisBroker, plan: Plan) -> None:
     aside = keys.composed(f"{plan.workflow}:{uuid.uuid4().hex[:8]}")
     for page in before:
         storage.run("compose", [aside], [to_millis(SWEPT), *page])
-    operations = Operations(
-        keys.clock, keys.producer(_producer), aside, keys.workflow(plan.workflow), keys.ended_nodes(plan.workflow)
-    )
+    operations = Operations(keys.clock, aside, keys.workflow(plan.workflow), keys.ended_nodes(plan.workflow))
     begin(operations, keys, plan.workflow, plan.first, plan.streams, kept=Kept.by(broker))
-    head: list[Value] = [threading.get_ident(), next(_calls), sum(len(page) for page in before) // 2, plan.size]
+    head: list[Value] = [uuid.uuid4().hex, sum(len(page) for page in before) // 2, plan.size]
     reply = int(storage.run("launch", operations.keys, [*head, len(last) // 2, *last, *operations.args]))
     if reply == -1:
         raise WorkflowExists(f"there is a workflow {plan.workflow!r} already; nothing was accepted. Give another name")
