@@ -30,6 +30,7 @@ from understudy.errors import (
 from understudy.execution import HANDED_BACK
 from understudy.options import ASKED_FOR, Retry
 from understudy.outcome import Disposition
+from understudy.plans.place import TAKES
 from understudy.retry_after import told_wait
 from understudy.retrying import allowed, new_arguments
 
@@ -116,6 +117,10 @@ class Retries(Middleware):
         held.options["retries"] = held.retries + 1
         held.options.pop(HANDED_BACK, None)
         held.outcome.decide(Disposition.RETRY, delay=delay, reason=_name(exception))
+        if again is not None and TAKES in again.options:
+            # Its arguments are all that it gets: the result of the step before is among them, or was replaced.
+            options = {name: value for name, value in again.options.items() if name != TAKES}
+            again = dataclasses.replace(again, options=options)
         held.outcome.again = again
 
     def _also_again(self, held: HeldMessage, asked: RetryAsked) -> None:

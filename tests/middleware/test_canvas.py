@@ -7,7 +7,7 @@ from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Idempotency, Retry, actor, chain, handle, step
+from understudy import Idempotency, Retry, actor, chain, handle, retry, step
 from understudy.brokers.redis import RedisBroker
 from understudy.execution import current
 from understudy.testing.faults import Faults
@@ -94,3 +94,26 @@ def test_an_idempotency_key_may_be_made_of_the_input(broker: RedisBroker, drain:
     drain()
     assert [one.get() for one in found] == [1, 2, 1]
     assert sorted(ran) == [1, 2]
+
+
+def test_a_step_that_asks_for_other_arguments_gets_those_alone(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    @actor
+    def first() -> int:
+        return 1
+
+    @actor
+    def second(value: int, more: int) -> int:
+        seen.append((value, more))
+        if len(seen) == 1:
+            raise retry(args=(10, 20), delay=1)
+        return value + more
+
+    found = chain(first.message(), second.message(2)).run()
+    drain()
+    freezer.tick(5)
+    drain()
+    assert (found.get(), seen) == (30, [(1, 2), (10, 20)])
