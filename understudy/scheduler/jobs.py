@@ -13,6 +13,7 @@ import dramatiq
 from dramatiq import Broker, Message
 
 from understudy.actors import Actor, declared
+from understudy.declaring import HOW_TO_INSTALL
 from understudy.durations import Duration, to_seconds
 from understudy.errors import DeclarationError
 from understudy.options import choose, did_you_mean
@@ -189,6 +190,8 @@ def periodic(
             kwargs=dict(kwargs or {}),
             options=dict(options or {}),
         )
+        if "headers" not in target.broker.actor_options:
+            raise DeclarationError(f"{where}no middleware of its broker tells the body its fire time; {HOW_TO_INSTALL}")
         _check_together(job, where)
         _check_message(job, where)
         _jobs.setdefault(target, []).append(job)

@@ -11,6 +11,7 @@ import pytest
 from understudy import Unique, actor, periodic
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import DeclarationError
+from understudy.runtime import build
 from understudy.scheduler.every import Every
 from understudy.scheduler.firing import HEADER
 from understudy.scheduler.jobs import jobs_of, tick_id
@@ -118,6 +119,12 @@ def test_only_an_actor_can_be_periodic(broker: RedisBroker) -> None:
         periodic(every=5)(lambda: None)  # type: ignore[type-var]  # on purpose
     with pytest.raises(DeclarationError, match="@periodic stands above @actor"):
         periodic(every=5)(dramatiq.actor(actor_name="stock", broker=broker)(lambda: None))  # type: ignore[type-var]
+
+
+def test_a_broker_without_the_middleware_that_tells_the_fire_time_is_refused(broker: RedisBroker) -> None:
+    bare = build(broker.settings)
+    with pytest.raises(DeclarationError, match="no middleware of its broker tells the body its fire time; import"):
+        periodic(every=5)(actor(broker=bare)(lambda: None))
 
 
 def test_two_ways_of_keeping_a_message_away_are_one_too_many(broker: RedisBroker) -> None:
