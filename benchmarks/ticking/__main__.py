@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 HEAD = (
-    f"Two schedulers, a job due each second. The one that sent last is killed with -9 after {KILL} s and {KILL_AGAIN} s.",
+    "Two schedulers, a job due each second.",
+    f"The one that sent last is killed with -9 after {KILL} s and after {KILL_AGAIN} s.",
     f"Another one is started after {START} s. {END} s in all.",
     "",
     "| | seconds | sent | doubled seconds | missed seconds | until the next tick after a kill |",

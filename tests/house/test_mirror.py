@@ -9,6 +9,7 @@ from tests.house.project import PACKAGES, ROOT, project_files, write
 #: may have a test file of its own. Each with its reason; an entry that is no longer needed is reported.
 TESTED_TOGETHER: dict[str, str] = {
     "benchmarks/sides": "one smoke test holds all of them to the same interface",
+    "benchmarks/ticking/peers": "each is a process of another system's environment, and is run as one",
     "benchmarks/measures": "a measure means something only as a whole row, run from end to end",
 }
 
