@@ -82,6 +82,19 @@ def count_expired(database: Database, *, now: float) -> int:
         return int(transaction.scalar("SELECT COUNT(*) FROM understudy_exports WHERE expires_at <= :now", now=now))
 
 
+def created(database: Database, *, start: float, end: float) -> list[Export]:
+    """The exports that were made from ``start`` on and before ``end``, the oldest first."""
+    migrate(database, "exports", _MIGRATIONS)
+    with database.reading() as transaction:
+        found = transaction.select(
+            f"SELECT {_COLUMNS} FROM understudy_exports WHERE created_at >= :start AND created_at < :end "
+            "ORDER BY created_at, id",
+            start=start,
+            end=end,
+        )
+    return [Export(**row) for row in found]
+
+
 def strike_out(database: Database, export: Export) -> bool:
     """Remove an export from the register, if it is still the one that was read."""
     with database.transaction() as transaction:

@@ -104,6 +104,10 @@ class Theatre:
             one.process.wait(30)
         wait_until(lambda: self.stage.broker.size("chaos") == 0, timeout=TIMEOUT)
 
+    def kill_all(self) -> None:
+        for one in self.schedulers:
+            one.kill()
+
     def logs(self) -> str:
         return "\n".join(f"{one.log.name}:\n{one.said[-2_000:]}" for one in self.schedulers)
 
@@ -123,7 +127,7 @@ def theatre(directory: Path, *, lease: str, server: Server | None = None) -> Ite
         stage = Plant(directory, server=server)
         stack.callback(stage.close)
         made = Theatre(stage, lease=lease)
-        stack.callback(lambda: [one.kill() for one in made.schedulers])
+        stack.callback(made.kill_all)
         yield made
 
 

@@ -12,6 +12,7 @@ import dramatiq
 from understudy.actors import declared
 from understudy.options import ActorOptions
 from understudy.runtime import installed
+from understudy.scheduler.jobs import jobs_of
 from workflows import FLOWS
 
 Kind = Literal["actor", "workflow", "periodic"]
@@ -56,9 +57,16 @@ def registered_flows() -> Iterator[Subject]:
         yield Subject(f"workflow:{flow.name}", "workflow", flow.begin, ActorOptions(), flow.actors)
 
 
-#: Who knows of subjects. The registry of periodic jobs is added here when it exists; it names its own
-#: ``periodic:name``, because a periodic job is an actor as well.
-PROVIDERS: tuple[Provider, ...] = (registered_actors, registered_flows)
+def periodic_jobs() -> Iterator[Subject]:
+    """Every periodic job. Its actor is a subject too: it can be sent by hand."""
+    for job in jobs_of(installed()).values():
+        if job.actor.fn.__module__.partition(".")[0] != "tests":
+            yield Subject(f"periodic:{job.name}", "periodic", job.actor.fn, declared(job.actor), (job.actor,))
+
+
+#: Who knows of subjects. A flow is ``workflow:name`` and a periodic job ``periodic:name``, because its actor is one
+#: too.
+PROVIDERS: tuple[Provider, ...] = (registered_actors, registered_flows, periodic_jobs)
 
 
 def subjects(providers: Sequence[Provider] = PROVIDERS) -> list[Subject]:

@@ -31,6 +31,13 @@ def test_every_package_of_workflows_is_a_flow() -> None:
     assert sorted(flow.name for flow in workflows.FLOWS) == sorted(packages), "name each flow in workflows.FLOWS"
 
 
+def test_every_periodic_job_of_the_product_is_a_subject_beside_its_actor() -> None:
+    found = {subject.name: subject for subject in subjects()}
+    job, its_actor = found["periodic:mail_digest"], found["mail_digest"]
+    assert (job.kind, its_actor.kind) == ("periodic", "actor")
+    assert job.actors == its_actor.actors
+
+
 @pytest.mark.brokers("stub")
 def test_actors_that_tests_declare_for_themselves_are_not(broker: SettlingBroker) -> None:
     actor(broker=broker)(greet)

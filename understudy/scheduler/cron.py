@@ -21,10 +21,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from cronsim import CronSim, CronSimError
-
 from understudy.errors import DeclarationError
 from understudy.options import choose, did_you_mean
+
+try:
+    from cronsim import CronSim, CronSimError
+except ModuleNotFoundError:
+    raise DeclarationError("periodic jobs need: pip install 'understudy[scheduler]'") from None
 
 Days = Literal["both", "either"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from understudy.inspection import server_now
 from understudy.records import Records
 from understudy.storage.client import Storage, Value
 
@@ -145,7 +146,7 @@ class Overview:
         return word
 
     def _now(self) -> int:
-        return int(self.storage.run("time", [self.storage.keys.clock]))
+        return round(server_now(self.storage) * 1000)
 
     def _coming(self, name: str, definition: Mapping[str, Any], now: int, most: int) -> tuple[datetime, ...]:
         found = _texts(self.storage.call("HGETALL", self.storage.keys.job(name)))

@@ -11,7 +11,7 @@ NAMES = (
     *("read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist", "alert"),
     *("revoke", "revoked", "turns", "wake", "compose", "launch", "fan", "extend", "abort", "sweep"),
     *("reopen", "relaunch", "circuit", "circuit_told"),
-    *("lead", "resign", "register", "tick", "order", "time"),
+    *("lead", "resign", "register", "tick", "order"),
 )
 #: Those that apply operations, and have them put before.
 APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick", "launch", "fan", "revoke", "abort"})

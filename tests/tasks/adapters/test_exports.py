@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.adapters.database import Database
-from tasks.adapters.exports import Export, expired, register, registered, strike_out
+from tasks.adapters.exports import Export, created, expired, register, registered, strike_out
 
 ONE = Export("m1", "/files/a.csv", 3, 40, "ab" * 32, 100.0, 200.5)
 
@@ -38,3 +38,9 @@ def test_only_the_export_that_was_read_is_struck_out(database: Database) -> None
     assert registered(database, "m1") is not None
     assert strike_out(database, replace(ONE, created_at=150.0))
     assert registered(database, "m1") is None
+
+
+def test_those_of_a_time_are_listed_the_oldest_first(database: Database) -> None:
+    for id, created_at in (("late", 300.0), ("b", 200.0), ("a", 100.0), ("early", 99.9)):
+        register(database, replace(ONE, id=id, url=id, created_at=created_at))
+    assert [export.id for export in created(database, start=100.0, end=300.0)] == ["a", "b"]

@@ -1,0 +1,1 @@
+"""What runs by the clock. Each job names what it does and when; the doing is the domain's."""
