@@ -51,6 +51,7 @@ class Run:
       message_id: its message; empty when there is none.
       missed: how many ticks before it were given up.
       asked: somebody asked for it: it is no tick of the schedule.
+      term: of the leader that decided it.
       state: what has become of the message, as its record says; None when there is none.
     """
 
@@ -61,6 +62,7 @@ class Run:
     message_id: str
     missed: int
     asked: bool
+    term: int
     state: str | None = None
 
 
@@ -178,6 +180,7 @@ class Overview:
             message_id=note["id"],
             missed=note["missed"],
             asked="asked" in note,
+            term=note["term"],
             state=state,
         )
 

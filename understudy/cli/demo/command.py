@@ -29,6 +29,7 @@ from understudy.testing.smtp_server import SmtpServer
 from . import campaign
 from .processes import MISBEHAVIOUR, WorkerProcess
 from .report import Report, compare
+from .ticking import show_ticks
 
 ACTOR, QUEUE = "send_bulk_emails", "email"
 SUBJECT = "An invitation for $name"
@@ -53,7 +54,10 @@ def demo(
 ) -> None:
     """Send a campaign through a real server, a real worker and a mail server that misbehaves on purpose.
 
-    Exit code 0 only if what is reported is what the mail server received, and nobody was mailed twice.
+    Then a job runs twice a second under two schedulers, one of which is killed.
+
+    Exit code 0 only if what is reported is what the mail server received, nobody was mailed twice, and each tick of the
+    job was sent once.
     """
     console = Console()
     rows = campaign.shipped() if file is None else campaign.read(file)
@@ -70,11 +74,13 @@ def demo(
         with SmtpServer(place / "mails.jsonl", MISBEHAVIOUR) as smtp:
             worker = WorkerProcess(settings, smtp_port=smtp.port, log=place / "worker.log")
             with worker:
-                report = _Demo(console, broker, smtp, worker, rows, deadline=clock.monotonic() + timeout).run(kill=kill)
+                deadline = clock.monotonic() + timeout
+                report = _Demo(console, broker, smtp, worker, rows, deadline=deadline).run(kill=kill)
             _show(console, report, smtp.stats(), place)
+            wrong = show_ticks(console, settings, broker.storage, place, smtp_port=smtp.port, deadline=deadline)
     finally:
         clean_up(broker)
-    raise typer.Exit(0 if report.matches else 1)
+    raise typer.Exit(0 if report.matches and not wrong else 1)
 
 
 class _Demo:

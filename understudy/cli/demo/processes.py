@@ -1,4 +1,4 @@
-"""The processes of the demo: a worker and a mail server that misbehaves, each a process of its own."""
+"""The processes of the demo: a worker, schedulers, and a mail server that misbehaves, each a process of its own."""
 
 from __future__ import annotations
 
@@ -34,9 +34,22 @@ NOT_INHERITED = ("REDIS_URL", "BROKER_URL", "UNDERSTUDY_", "SMTP_")
 
 
 class WorkerProcess:
-    """``understudy worker`` as a process group of its own, its output in a log file."""
+    """``understudy worker`` as a process group of its own, its output in a log file.
 
-    def __init__(self, settings: Settings, *, smtp_port: int, log: Path) -> None:
+    Args:
+      command: what is run in its place.
+      more: variables of its environment beside those that every process of the demo has.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        smtp_port: int,
+        log: Path,
+        command: tuple[str, ...] = ("worker", "--processes", "1", "--threads", "4"),
+        more: dict[str, str] | None = None,
+    ) -> None:
         # The server is the one of ``settings``, whatever the environment of this process says. Nor is anything else
         # inherited that shapes a worker or a mail connection: a login for another mail server, for one.
         self._environment = {
@@ -49,15 +62,22 @@ class WorkerProcess:
             "SMTP_PORT": str(smtp_port),
             "SMTP_SECURITY": "none",
             "SMTP_FROM": "The demo <demo@understudy.example>",
+            **(more or {}),
         }
+        self._command = command
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 when it does not run."""
+        return 0 if self._process is None else self._process.pid
 
     def start(self) -> None:
         """Start it. Returns at once; the first message says whether it came up."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "understudy.cli", "worker", "--processes", "1", "--threads", "4"],
+                [sys.executable, "-m", "understudy.cli", *self._command],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -69,7 +89,8 @@ class WorkerProcess:
         """Raise ``UnderstudyError`` with the end of the log when the worker has ended by itself."""
         if self._process is not None and self._process.poll() is not None:
             tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
-            raise UnderstudyError(f"the worker ended with exit code {self._process.returncode}; its log ends:\n{tail}")
+            what = f"the {self._command[0]} ended"
+            raise UnderstudyError(f"{what} with exit code {self._process.returncode}; its log ends:\n{tail}")
 
     def kill(self) -> None:
         """kill -9 of the whole worker, parent and children."""

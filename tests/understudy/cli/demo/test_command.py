@@ -32,6 +32,7 @@ def test_the_demo_with_a_kill_reports_the_truth_and_mails_nobody_twice(tmp_path:
     done = run(tmp_path, "--kill")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The report matches what the mail server received." in done.stdout
+    assert "Each tick was sent once, and none is missing." in done.stdout
     journal = (tmp_path / "demo" / "mails.jsonl").read_text()
     assert journal.count('"recipient') >= 500
 
