@@ -12,6 +12,7 @@ its store without asking who else did, and calls what is due in its own threads:
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,10 @@ from apscheduler.triggers.base import BaseTrigger
 from .catchup import next_due
 from .cron import EPOCH
 from .jobs import Job
+
+#: It would tell of every tick that a job was added to its store.
+_quiet = logging.getLogger(__name__)
+_quiet.setLevel(logging.WARNING)
 
 
 def to_datetime(millis: int) -> datetime:
@@ -54,7 +59,7 @@ class Timetable(BaseScheduler):  # type: ignore[misc]  # as above
     """Jobs by when they are due. It runs nothing and has no thread. Times are milliseconds since 1970."""
 
     def __init__(self) -> None:
-        super().__init__(timezone=UTC)
+        super().__init__(timezone=UTC, logger=_quiet)
         self._store = MemoryJobStore()
         self.add_jobstore(self._store)
         self.start(paused=True)

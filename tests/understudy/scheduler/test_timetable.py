@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,6 +73,13 @@ def test_what_a_job_fires_on_is_a_trigger_of_apscheduler() -> None:
 def test_times_go_there_and_back() -> None:
     moment = datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(milliseconds=7)
     assert to_datetime(to_millis_of(moment)) == moment
+
+
+def test_it_says_nothing_of_its_own(timetable: Timetable, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    timetable.put(job("a", 10), after=0, epoch=0)
+    timetable.shutdown()
+    assert caplog.records == []
 
 
 def test_apscheduler_is_imported_in_one_file() -> None:
