@@ -1,8 +1,8 @@
 """What does work: actors by domain. Importing this package installs the broker that the settings describe.
 
 It comes first, because an actor's options are those of the installed middleware. No I/O happens here: the first
-send or the worker connects. The settings of the adapters (mail, webhooks, channels, files, database, reports) are checked here
-as well, so that a mistake in them is told when a worker starts and not by the first message.
+send or the worker connects. The settings of the adapters (mail, webhooks, channels, files, database, reports) are
+checked here as well, so that a mistake in them is told when a worker starts and not by the first message.
 
 Raises:
   understudy.errors.SettingsError: lists every wrong setting, those of the engine and those of the outside world.
