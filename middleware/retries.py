@@ -65,6 +65,8 @@ class Retries(Middleware):
             held.execution.failure = _shown(exception)
         self._decide(held, exception)
         outcome = held.outcome
+        if outcome.disposition is Disposition.HAND_BACK and held.execution is not None and held.execution.entered:
+            held.options[HANDED_BACK] = True  # the next delivery can see that its body began before (S14)
         if outcome.disposition in (Disposition.FAILED, Disposition.DEAD):
             held.fail()
         logger.log(
@@ -85,8 +87,6 @@ class Retries(Middleware):
             outcome.decide(Disposition.DONE, reason=execution.terminated)
         elif isinstance(exception, HandBack):
             outcome.decide(Disposition.HAND_BACK, delay=exception.delay, reason=exception.reason)
-            if execution is not None and execution.begun:
-                held.options[HANDED_BACK] = True  # the next delivery can see that its body began before (S14)
         elif isinstance(exception, ServerUnavailable):
             outcome.decide(Disposition.HAND_BACK, delay=AFTER_AN_OUTAGE, reason=str(exception))
         elif isinstance(exception, Shutdown):
@@ -125,6 +125,7 @@ class Retries(Middleware):
 
     def _also_again(self, held: HeldMessage, asked: RetryAsked) -> None:
         """The body has returned, and asked for another run all the same (R18)."""
+        held.options.pop(HANDED_BACK, None)
         again = _again(held, asked) or held._message
         again = dataclasses.replace(again, options={**again.options, "retries": held.retries + 1})
         policy = ASKED_FOR if held.execution is None else declared(held.execution.actor).retry or ASKED_FOR

@@ -23,7 +23,7 @@ from .limits import Limits
 from .outcome import Outcome
 from .records import Records
 
-#: The option that a message carries whose body has begun and gave it back.
+#: The option that a message carries whose body has begun and which went back.
 HANDED_BACK = "handed_back"
 
 
@@ -49,10 +49,11 @@ class Execution:
       headers: what the sender put beside the arguments (K07).
       parent_id, root_id: the message whose body sent this one, and the first of that line, this one if nobody sent it.
       items_scope: what remembered items belong to: the idempotency key if there is one, else the message.
-      handed_back: the body of an earlier delivery began and gave the message back.
+      handed_back: the body of an earlier delivery began, and the message went back.
       circuit: the circuit breaker that let it in, to be told how it ended.
       unheard: the claim was asked for, and the answer did not come.
       begun: it was let in by the guards.
+      entered: nothing is left between it and its body, which begins or has begun.
       duplicate: this delivery is a duplicate and does not run.
       uses_items: the body remembers items, so that something of them lies on the server.
       came_on: an item was finished in this delivery, and the server knows.
@@ -88,6 +89,7 @@ class Execution:
     circuit: str | None = None
     unheard: bool = False
     begun: bool = False
+    entered: bool = False
     duplicate: bool = False
     uses_items: bool = False
     came_on: bool = False
@@ -113,7 +115,8 @@ class Execution:
     @property
     def redelivered(self) -> bool:
         """Whether an earlier delivery came to no end: it was held by a worker, or run in a process, that died (D05), or
-        its body gave the message back (S14). A retry is a new beginning."""
+        its body began and the message went back (S14). What went back before its body began does not count, and a retry
+        is a new beginning."""
         return self.hold.suspect or self.handed_back
 
     def tracks(self, default: bool) -> bool:

@@ -270,6 +270,42 @@ def test_stopping_burns_no_attempt(
     assert handle(message).retries == 0
 
 
+class GivesBack(dramatiq.Middleware):
+    """A guard of somebody else's, the last before the body."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def before_process_message(self, broker: dramatiq.Broker, message: object) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            raise HandBack("a guard says so", delay=5)
+
+
+def test_only_what_went_back_after_its_body_began_is_redelivered(
+    broker: SettlingBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    flags: list[bool] = []
+    broker.add_middleware(GivesBack())
+
+    @actor(retry=Retry(1, backoff=5))
+    def body() -> None:
+        execution = current()
+        assert execution is not None
+        flags.append(execution.redelivered)
+        if len(flags) == 1:
+            raise HandBack("not now", delay=5)
+        if len(flags) == 2:
+            raise Shutdown
+        if len(flags) == 3:
+            raise ValueError
+
+    found = handle(body.send())
+    run_out(drain, freezer, 5)
+    assert found.status == "SUCCESS"
+    assert flags == [False, True, True, False], "a guard, a hand-back, a stop, a retry went before"
+
+
 def test_r20_a_retry_is_neither_ready_nor_failed(broker: SettlingBroker, drain: Drain) -> None:
     @actor(retry=Retry(1, backoff=60, jitter="none"))
     def body() -> None:

@@ -184,6 +184,8 @@ class SettlingBroker(Broker):
             self.begins(held)
         except ServerUnavailable as error:
             raise GuardUnavailable(f"the beginning could not be recorded, so the actor did not run: {error}") from error
+        if held.execution is not None:
+            held.execution.entered = True
 
     def _enter_as_suspect(self, gate: Gate, held: HeldMessage) -> None:
         most = self.company_of(held)

@@ -61,6 +61,7 @@ class Runner:
         try:
             done = self._run(job)
         except CannotStart as error:
+            self._execution.entered = False
             # As text: it is the system's, and says why.
             logger.error(
                 "%s: no process can be made for its body: %s; it goes back to its queue", self._held, str(error)
