@@ -61,6 +61,7 @@ class Scheduler:
         self._places: dict[str, Place] = {}
         self._term = 0
         self._news = False
+        self._again_at: int | None = None
         self._ends = False
         self._outage = False
 
@@ -80,7 +81,8 @@ class Scheduler:
                 self._term = 0
             return self.leadership.until_next(standing)
         try:
-            if standing.term != self._term or self._news:
+            again = self._again_at is not None and standing.now >= self._again_at
+            if standing.term != self._term or self._news or again:
                 self._take_over(standing)
             self._send_what_is_due(standing.now)
         except Deposed:
@@ -91,9 +93,9 @@ class Scheduler:
         wait = self.leadership.until_next(standing)
         if self._news:
             return 0.0
-        coming = self._timetable.next()
-        if coming is not None:
-            wait = min(wait, (coming - standing.now) / 1000)
+        for coming in (self._timetable.next(), self._again_at):
+            if coming is not None:
+                wait = min(wait, (coming - standing.now) / 1000)
         return max(0.0, wait - (clock.monotonic() - began))
 
     def told(self) -> None:
@@ -112,17 +114,19 @@ class Scheduler:
         for name, place in page.places.items():
             if name not in page.paused:
                 self._timetable.put(self.jobs[name], after=place.after, epoch=place.epoch)
+        self._again_at = None
         for request in page.requests:
-            self._run_now(request)
+            self._run_now(request, standing.now)
 
-    def _run_now(self, request: Request) -> None:
+    def _run_now(self, request: Request, now: int) -> None:
         job = self.jobs.get(request.job)
         if job is None:
             return  # the code that has it may come with the next scheduler
         try:
             verdict = self._book.send(job, request.at, request=request)
         except Exception as error:  # noqa: BLE001 - one job keeps no other from being sent
-            self._set_aside(job, error, None)
+            self._set_aside(job, error)
+            self._again_at = now + ASIDE
         else:
             logger.info("periodic job %s: it was asked for: %s", job.name, _said(verdict))
 
@@ -134,7 +138,8 @@ class Scheduler:
             try:
                 budget -= self._send(job, place.epoch, found, budget)
             except Exception as error:  # noqa: BLE001 - as above
-                self._set_aside(job, error, now)
+                self._set_aside(job, error)
+                self._timetable.put_off(name, now + ASIDE)
             if budget <= 0:
                 return
 
@@ -168,15 +173,13 @@ class Scheduler:
         self._timetable.put(job, after=fire, epoch=epoch)
         return True
 
-    def _set_aside(self, job: Job, error: Exception, now: int | None) -> None:
+    def _set_aside(self, job: Job, error: Exception) -> None:
         """One job that cannot be sent keeps no other from it. Raises what concerns all of them."""
         if isinstance(error, Deposed | ServerFull):
             raise error
         if isinstance(error, ServerUnavailable) and "refused" not in str(error):
             raise error
         logger.error("periodic job %s cannot be sent, and is tried again: %s", job.name, error, exc_info=error)
-        if now is not None:
-            self._timetable.put_off(job.name, now + ASIDE)
 
     # -- a process ---------------------------------------------------------------------------------------
 

@@ -74,6 +74,22 @@ def test_what_was_asked_for_while_no_scheduler_ran_is_done_when_one_does(
     assert ids(enqueued) == ["job@run-now-t1"]
 
 
+def test_what_cannot_be_sent_now_is_tried_again(
+    broker: RedisBroker, freezer: FrozenDateTimeFactory, enqueued: Enqueued
+) -> None:
+    declare(every=3_600, actor_options={"queue_name": "spoilt"})
+    scheduler = Scheduler(broker)
+    scheduler.run_once()
+    broker.storage.client.set(broker.keys_of("spoilt").streams[1], "not a stream")
+    Overview(broker.storage).want("run-now", "job", who="ada", token="t1")
+    scheduler.told()
+    live(freezer, scheduler, seconds=3)
+    assert ids(enqueued) == []
+    broker.storage.client.delete(broker.keys_of("spoilt").streams[1])
+    live(freezer, scheduler, seconds=5)  # nobody says anything
+    assert ids(enqueued) == ["job@run-now-t1"]
+
+
 # -- overlap -------------------------------------------------------------------------------------------------
 
 
