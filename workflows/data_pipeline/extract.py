@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from tasks.adapters.files import Chunk, Options, Reader, Row, open_rows
 from understudy import progress
 
-from .rows import columns_of, guessed, model_named, usable_names
+from .rows import Guess, columns_of, model_named, usable_names
 
 #: Rows that are looked at to find out what columns hold: the first ones, and some of every chunk.
 FIRST, OF_EACH = 500, 100
@@ -42,23 +41,23 @@ def extract(
       FileRefused, BadFile, FileNotFoundError: see ``open_rows``.
       ValueError: it lacks a column that was asked for, or has two of the same name.
     """
-    sample: list[dict[str, Any]] = []
     with open_rows(source, **options) as reader:
         names = usable_names(reader.columns)
         if model is not None:
             columns = columns_of(model_named(model))
         if columns is not None and (unknown := [name for name in columns if name not in names.values()]):
             raise ValueError(f"{source} has no column {unknown[0]!r}; it has {', '.join(names.values())}")
-        chunks = list(_chunks(reader, chunk_rows, sample))
+        guess = Guess(reader.columns, missing)
+        chunks = list(_chunks(reader, chunk_rows, guess))
         options = reader.options
     if columns is None:
-        columns = {names[name]: kind for name, kind in guessed(sample, list(names), missing).items()}
+        columns = {names[name]: kind for name, kind in guess.kinds().items()}
     return Extracted(options, dict(columns), chunks, sum(chunk["rows"] for chunk in chunks))
 
 
-def _chunks(reader: Reader, size: int, sample: list[dict[str, Any]]) -> Iterator[Chunk]:
+def _chunks(reader: Reader, size: int, guess: Guess) -> Iterator[Chunk]:
     """The chunks, and on the way some rows of each."""
-    looked_at = _Looking(reader, size, sample)
+    looked_at = _Looking(reader, size, guess)
     for chunk in Reader.chunks(looked_at, size):
         progress.update(reader.reached, reader.size or None)
         yield chunk
@@ -68,14 +67,14 @@ def _chunks(reader: Reader, size: int, sample: list[dict[str, Any]]) -> Iterator
 class _Looking(Reader):
     """Another reader, whose rows are looked at while they pass."""
 
-    def __init__(self, reader: Reader, size: int, sample: list[dict[str, Any]]) -> None:
-        self._reader, self._size, self._sample = reader, size, sample
+    def __init__(self, reader: Reader, size: int, guess: Guess) -> None:
+        self._reader, self._size, self._guess = reader, size, guess
 
     def rows(self, after: Sequence[int] | None = None) -> Iterator[Row]:
         for row in self._reader.rows(after):
             wanted = row.number <= FIRST or (row.number - 1) % self._size < OF_EACH
             if wanted and row.problem is None:
-                self._sample.append(row.values)
+                self._guess.look(row.values)
             yield row
 
     def close(self) -> None:

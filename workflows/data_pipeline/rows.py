@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -135,15 +135,24 @@ def _usable(name: str) -> str:
     return (plain if not plain[0].isdigit() else f"c_{plain}")[:63]
 
 
-def guessed(rows: Iterable[Mapping[str, Any]], names: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
-    """The kinds of columns, from some of the rows. None is required, and what is mostly of a kind is of that kind."""
-    seen: dict[str, Counter[Kind]] = {name: Counter() for name in names}
-    for row in rows:
-        for name in names:
+class Guess:
+    """The kinds of columns, from some of the rows, of which it keeps none. No column is required, and what is mostly of
+    a kind is of that kind."""
+
+    def __init__(self, names: Sequence[str], missing: Sequence[str]) -> None:
+        self._seen: dict[str, Counter[Kind]] = {name: Counter() for name in names}
+        self._missing = frozenset(missing)
+
+    def look(self, row: Mapping[str, Any]) -> None:
+        """Look at one row."""
+        for name, seen in self._seen.items():
             value = row.get(name)
-            if value is not None and not (isinstance(value, str) and value.strip() in missing):
-                seen[name][kind_of(value) if not isinstance(value, str) else _kind_of_text(value.strip())] += 1
-    return {name: _mostly(kinds) for name, kinds in seen.items()}
+            if value is not None and not (isinstance(value, str) and value.strip() in self._missing):
+                seen[kind_of(value) if not isinstance(value, str) else _kind_of_text(value.strip())] += 1
+
+    def kinds(self) -> dict[str, str]:
+        """The kind of each column."""
+        return {name: _mostly(seen) for name, seen in self._seen.items()}
 
 
 def _mostly(kinds: Counter[Kind]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from workflows.data_pipeline import rows as rows_module
-from workflows.data_pipeline.rows import Rows, columns_of, guessed, model_named, row_model, usable_names
+from workflows.data_pipeline.rows import Guess, Rows, columns_of, model_named, row_model, usable_names
 
 COLUMNS = {"id": "integer!", "Share Of": "number", "on": "boolean", "day": "date", "at": "datetime", "note": "text"}
 
@@ -124,7 +124,10 @@ def test_a_model_is_registered_once_and_found_by_name(flight: type[BaseModel]) -
     ],
 )
 def test_a_column_is_of_the_kind_that_nearly_all_of_it_is(values: list[Any], kind: str) -> None:
-    assert guessed([{"a": value} for value in values], ["a"], ("", "NA")) == {"a": kind}
+    guess = Guess(["a"], ("", "NA"))
+    for value in values:
+        guess.look({"a": value})
+    assert guess.kinds() == {"a": kind}
 
 
 def test_names_become_those_of_a_table() -> None:
