@@ -8,7 +8,7 @@ from understudy.brokers.redis import RedisBroker
 from understudy.holds import GROUP
 
 #: Keys under the namespace that stay for ever, because they do not grow with the number of messages.
-LASTING = ("actors", "queues", "leases")
+LASTING = ("actors", "queues", "leases", "counters")
 
 
 def leftovers(broker: RedisBroker) -> list[str]:
