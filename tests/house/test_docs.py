@@ -42,6 +42,21 @@ def test_a_link_to_nowhere_is_reported(tmp_path: Path) -> None:
     assert broken_links(tmp_path) == ["a.md links to docs/c.md, which does not exist"]
 
 
+def missing_tests(page: str, root: Path) -> list[str]:
+    """What a page names as a test, in backticks, and is not there."""
+    named = re.findall(r"`((?:tests|benchmarks)/[^`]*)`", page)
+    return [name for name in named if not (root / name).exists()]
+
+
+def test_every_test_that_the_guarantees_name_is_there() -> None:
+    assert missing_tests((ROOT / "docs/explanation/guarantees.md").read_text(), ROOT) == []
+
+
+def test_a_test_that_is_gone_is_reported(tmp_path: Path) -> None:
+    write(tmp_path / "tests/test_a.py", "")
+    assert missing_tests("`tests/test_a.py`, `tests/test_b.py`, `make demo`", tmp_path) == ["tests/test_b.py"]
+
+
 def test_the_floors_of_the_page_are_those_that_are_enforced() -> None:
     enforced = enforced_floors((ROOT / "pyproject.toml").read_text())
     assert drawn_floors(ARCHITECTURE.read_text()) == enforced
