@@ -96,6 +96,17 @@ class Child:
             time.sleep(spacing)
         return {"due": due}
 
+    def run_chain(self, first: int, steps: int) -> Answer:
+        """Run a chain; nothing is waited for."""
+        self._side.run_chain(first, steps)
+        return {}
+
+    def run_chord(self, first: int, members: int) -> Answer:
+        """Run a chord: the monotonic time at which that began, and how many seconds it took to hand it over."""
+        began = time.monotonic()
+        self._side.run_chord(first, members)
+        return {"began": began, "seconds": time.monotonic() - began}
+
     def _await(self, index: int, timeout: float) -> float:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

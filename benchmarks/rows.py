@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -22,7 +22,7 @@ from .contenders import (
     with_results,
 )
 from .lab import Server
-from .measures import delaying, draining, sending, waiting
+from .measures import delaying, draining, flowing, sending, waiting
 from .measures import recovering as recovery
 from .scale import Scale
 
@@ -78,6 +78,20 @@ PEERS = (STOCK, STOCK_DEFAULTS, CELERY)
 TUNED = recovering(STOCK, "heartbeat 5 s, maintenance always")
 #: Stock never runs what is due with 20,000 waiting, and a million would take it and Celery half an hour to take in.
 CAP = 20_000
+#: A chord of 100,000 takes Celery minutes each time: it sends the members one by one.
+CHORD_CAP = 10_000
+
+
+def _whole(contender: Contender) -> Contender:
+    """The same with all of a row's messages: a part of a workflow is another workflow."""
+    return replace(contender, share=1.0)
+
+
+_FAN_IN = (
+    Metric("member", "from run() to the end of the body, per member", "ms", "lower"),
+    Metric("seconds", "the same, in all", "s", "lower"),
+    Metric("accepted", "until run() has returned", "s", "lower"),
+)
 
 ROWS = (
     Row(
@@ -195,6 +209,27 @@ ROWS = (
             Metric("single", "one at a time (one thread, no prefetch), messages a second", "/s", "higher"),
             Metric("cpu", "saturated, worker CPU per message", "us", "lower"),
         ),
+    ),
+    Row(
+        "chain",
+        "A chain, every result stored: from the body of a step to the body of the next",
+        flowing.chain,
+        (UNDERSTUDY, with_results(STOCK), _whole(with_results(CELERY))),
+        (Metric("hop", "mean per hop", "ms", "lower"),),
+    ),
+    Row(
+        "chord",
+        "A chord of 1,000 members, every result stored (Dramatiq: a group and its callback, which gets no results)",
+        flowing.chord,
+        (UNDERSTUDY, with_results(STOCK), _whole(with_results(CELERY))),
+        _FAN_IN,
+    ),
+    Row(
+        "chord-large",
+        "A chord of 100,000 members, every result stored (Dramatiq: as above)",
+        flowing.large_chord,
+        (UNDERSTUDY, *(capped(with_results(peer), CHORD_CAP) for peer in (STOCK, CELERY))),
+        _FAN_IN,
     ),
     Row(
         "recovery",

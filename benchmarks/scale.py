@@ -19,6 +19,8 @@ class Scale:
       delayed: messages that are due in an hour.
       settle: seconds that a worker is given with them before its memory is weighed.
       due: messages that come due beside them.
+      chain: steps of a chain.
+      chord, large_chord: members of a chord.
       recovery_limit: seconds after which recovery is given up.
     """
 
@@ -33,6 +35,9 @@ class Scale:
     delayed: int = 1_000_000
     settle: float = 10.0
     due: int = 100
+    chain: int = 200
+    chord: int = 1_000
+    large_chord: int = 100_000
     recovery_limit: float = 30.0
 
 
@@ -48,5 +53,8 @@ QUICK = Scale(
     delayed=100_000,
     settle=3.0,
     due=50,
+    chain=50,
+    chord=200,
+    large_chord=5_000,
     recovery_limit=12.0,
 )

@@ -34,6 +34,15 @@ class Bodies:
             threading.Event().wait()  # until this process is killed
         return index
 
+    def hop(self, index: int) -> int:
+        """A step of a chain: what it returns is the index of the next one."""
+        self._hit(index)
+        return index + 1
+
+    def gather(self, indices: Sequence[int]) -> int:
+        """The body of a chord: its own index comes after those of the members, which are no-ops."""
+        return self.noop(max(indices) + 1)
+
 
 class Side(Protocol):
     """A system under measurement, in one process. ``kind`` names a body."""
@@ -52,6 +61,12 @@ class Side(Protocol):
 
     def send_and_wait(self, kind: str, index: int, timeout: float) -> None:
         """Send one message and wait for its result, ``timeout`` seconds at the most."""
+
+    def run_chain(self, first: int, steps: int) -> None:
+        """Run a chain of ``hop``: from ``first`` on, each with what the one before it returned."""
+
+    def run_chord(self, first: int, members: int) -> None:
+        """Run no-ops from ``first`` on, and when all have ended the message of the index that follows theirs."""
 
     def versions(self) -> dict[str, str]:
         """Names and versions of the libraries that do the work."""

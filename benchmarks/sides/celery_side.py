@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from celery import Celery
+from celery import Celery, chain, chord
 
 from benchmarks.spec import Spec
 
@@ -37,7 +37,10 @@ class CelerySide:
         self.tasks: dict[str, Any] = {
             # A task of a bound method would be bound twice: Celery makes the function an attribute of a class.
             kind: self.app.task(name=kind)(_plain(body))
-            for kind, body in (("noop", bodies.noop), ("io", bodies.io), ("hold", bodies.hold))
+            for kind, body in (
+                *(("noop", bodies.noop), ("io", bodies.io), ("hold", bodies.hold)),
+                *(("hop", bodies.hop), ("gather", bodies.gather)),
+            )
         }
 
     def start_worker(self, threads: int) -> None:
@@ -63,13 +66,21 @@ class CelerySide:
     def send_and_wait(self, kind: str, index: int, timeout: float) -> None:
         self.tasks[kind].apply_async((index,)).get(timeout=timeout)
 
+    def run_chain(self, first: int, steps: int) -> None:
+        hop = self.tasks["hop"]
+        chain(hop.s(first), *(hop.s() for _ in range(steps - 1))).apply_async()
+
+    def run_chord(self, first: int, members: int) -> None:
+        header = [self.tasks["noop"].s(index) for index in range(first, first + members)]
+        chord(header, self.tasks["gather"].s()).apply_async()
+
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("celery", "kombu", "redis")}
 
 
 def _plain(body: Any) -> Any:
-    def run(index: int) -> int:
-        result: int = body(index)
+    def run(given: Any) -> int:
+        result: int = body(given)
         return result
 
     return run

@@ -8,6 +8,8 @@ from typing import Any
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.middleware import GroupCallbacks
+from dramatiq.rate_limits.backends import RedisBackend as Counters
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
@@ -27,12 +29,14 @@ class StockSide:
         if spec.results:
             backend = RedisBackend(url=spec.url, namespace=f"{spec.namespace}-results")
             self.broker.add_middleware(Results(backend=backend, store_results=True))  # type: ignore[no-untyped-call]
+            # What counts the members of its groups; without it there is no callback.
+            self.broker.add_middleware(GroupCallbacks(Counters(url=spec.url)))
         dramatiq.set_broker(self.broker)
         self.actors = {
             kind: dramatiq.actor(actor_name=kind, queue_name=QUEUE, broker=self.broker)(
                 body if spec.results else _without_result(body)
             )
-            for kind, body in (("noop", bodies.noop), ("io", bodies.io), ("hold", bodies.hold))
+            for kind, body in (("noop", bodies.noop), ("io", bodies.io), ("hold", bodies.hold), ("hop", bodies.hop))
         }
 
     def start_worker(self, threads: int) -> None:
@@ -52,6 +56,19 @@ class StockSide:
     def send_and_wait(self, kind: str, index: int, timeout: float) -> None:
         # Below the 5 s after which redis-py gives up a socket: longer blocking reads break.
         self.actors[kind].send(index).get_result(block=True, timeout=round(min(timeout, 4.0) * 1000))
+
+    def run_chain(self, first: int, steps: int) -> None:
+        hop = self.actors["hop"]
+        pipeline: Any = dramatiq.pipeline
+        pipeline([hop.message(first), *(hop.message() for _ in range(steps - 1))]).run()  # type: ignore[call-arg]
+
+    def run_chord(self, first: int, members: int) -> None:
+        """A callback of a group gets no results; so it is told its index."""
+        noop = self.actors["noop"]
+        group: Any = dramatiq.group
+        whole = group(noop.message(index) for index in range(first, first + members))
+        whole.add_completion_callback(noop.message(first + members))
+        whole.run()
 
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("dramatiq", "redis")}

@@ -14,7 +14,7 @@ from dramatiq import Message
 import understudy
 from benchmarks.spec import Spec
 from middleware.stack import stack
-from understudy import ConcurrencyLimit, Idempotency, RateLimit, progress
+from understudy import ConcurrencyLimit, Idempotency, RateLimit, chain, chord, progress
 from understudy.durations import to_millis
 from understudy.runtime import install
 from understudy.settings import Settings, load
@@ -44,10 +44,12 @@ class UnderstudySide:
             "rate_limit": RateLimit(100_000, per=1, burst=100_000),
             "concurrency_limit": ConcurrencyLimit(1_000),
         }
-        kinds = {
+        kinds: dict[str, tuple[Any, dict[str, Any]]] = {
             "noop": (bodies.noop, {}),
             "io": (bodies.io, {}),
             "hold": (bodies.hold, {}),
+            "hop": (bodies.hop, {}),
+            "gather": (bodies.gather, {}),
             "bare": (bodies.noop, bare),
             "guarded": (guarded, claimed),
             "limited": (bodies.noop, {**bare, **limited}),
@@ -74,6 +76,14 @@ class UnderstudySide:
 
     def send_and_wait(self, kind: str, index: int, timeout: float) -> None:
         understudy.handle(self.actors[kind].send(index)).get(timeout=timeout)
+
+    def run_chain(self, first: int, steps: int) -> None:
+        hop = self.actors["hop"]
+        chain(hop.message(first), *(hop.message() for _ in range(steps - 1))).run()
+
+    def run_chord(self, first: int, members: int) -> None:
+        header = [self.actors["noop"].message(index) for index in range(first, first + members)]
+        chord(header, self.actors["gather"].message()).run()
 
     def versions(self) -> dict[str, str]:
         return {name: version(name) for name in ("understudy", "dramatiq", "redis")}

@@ -26,7 +26,8 @@ def test_a_body_notes_that_it_ran() -> None:
     seen: list[int] = []
     bodies = Bodies(seen.append, hold=False)
     assert [bodies.noop(1), bodies.io(2), bodies.hold(3)] == [1, 2, 3]
-    assert seen == [1, 2, 3]
+    assert [bodies.hop(4), bodies.gather([1, 5, 2])] == [5, 6]
+    assert seen == [1, 2, 3, 4, 6]
     assert IO_SECONDS == 0.005
 
 
