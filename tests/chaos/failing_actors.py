@@ -30,3 +30,23 @@ def target(name: str, leaves: int) -> str:
     time.sleep(MARKED)
     effect(f"{name} ends")
     return name
+
+
+@actor(queue_name="chaos")
+def step(value: int) -> int:
+    """A step of a workflow, or a member of a group: counts the steps."""
+    _ran()
+    return value + 1
+
+
+@actor(queue_name="chaos")
+def gather(values: list[int]) -> int:
+    """The body of a chord."""
+    _ran()
+    return sum(values)
+
+
+def _ran() -> None:
+    execution = current()
+    assert execution is not None
+    effect(f"ran {execution.message_id}")

@@ -2,8 +2,9 @@
 
 ``CHAOS_FAILPOINTS`` is a list such as ``fetch:after:1,settle:before:1``: an exchange, whether the process dies before
 it is sent or when it has taken effect and nobody has looked at the reply, and which of them, counted from 1. Only those
-that concern the message ``CHAOS_TARGET`` count, and each point kills once in the life of a test: ``CHAOS_FLAGS`` is
-where that is remembered. It is a composition root of its own, with actors of its own.
+that concern the message ``CHAOS_TARGET`` count, or name ``CHAOS_NAMED`` if that is given, and each point kills once in
+the life of a test: ``CHAOS_FLAGS`` is where that is remembered. It is a composition root of its own, with actors of its
+own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Literal
 import dramatiq
 
 from middleware.stack import stack
-from tests.chaos.journal import Noting, effect
+from tests.chaos.journal import Commits, Noting, effect
 from understudy.brokers.redis import RedisBroker
 from understudy.encoder import MessageEncoder
 from understudy.settings import Settings, load
@@ -61,7 +62,8 @@ class Deliveries:
     def __init__(self) -> None:
         self.points = Failpoint.all()
         self._target = os.environ["CHAOS_TARGET"].encode()
-        self._entries: set[bytes] = set()
+        named = os.environ.get("CHAOS_NAMED")
+        self._entries = set() if named is None else {named.encode()}
 
     def learn(self, reply: Any) -> bool:
         """Note the target's entries in the reply to a read; False when there are none."""
@@ -115,12 +117,12 @@ deliveries = Deliveries()
 broker = RedisBroker(
     _storage(settings, deliveries),
     settings,
-    [*stack(settings), Noting()],
+    [*stack(settings), Noting(), Commits()],
     reader=_storage(settings, deliveries, socket_timeout=BLOCKING_TIMEOUT, retry=NEVER),
 )
 dramatiq.set_encoder(MessageEncoder())
 dramatiq.set_broker(broker)
 
-from tests.chaos.failing_actors import leaf, target  # noqa: E402 - declared on the broker that was set above
+from tests.chaos.failing_actors import gather, leaf, step, target  # noqa: E402 - declared on the broker that was set above
 
-__all__ = ["leaf", "target"]
+__all__ = ["gather", "leaf", "step", "target"]

@@ -10,6 +10,8 @@ from typing import Any
 
 from dramatiq import Broker, Middleware
 
+from understudy.outcome import Disposition
+
 #: Where beginnings are noted, beside the journal of effects.
 BEGINNINGS = ".begins"
 
@@ -37,6 +39,14 @@ class Noting(Middleware):
         name = message.args[0] if message.args else message.actor_name
         line = f"{name} {message.message_id} {message.hold.deaths} {os.getpid()}"
         _append(os.environ["CHAOS_JOURNAL"] + BEGINNINGS, line)
+
+
+class Commits(Middleware):
+    """Notes what was committed; a process that dies right after it notes nothing."""
+
+    def after_commit(self, broker: Broker, message: Any) -> None:
+        if message.outcome.disposition is Disposition.DONE:
+            effect(f"committed {message.message_id}")
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
-
-from dramatiq import Broker, Middleware
 
 import tasks
-from tests.chaos.journal import effect
+from tests.chaos.journal import Commits, effect
 from understudy import actor
-from understudy.outcome import Disposition
-
-
-class Commits(Middleware):
-    """Notes what was committed; a process that dies right after it notes nothing."""
-
-    def after_commit(self, broker: Broker, message: Any) -> None:
-        if message.outcome.disposition is Disposition.DONE:
-            effect(f"committed {message.message_id}")
-
 
 tasks.broker.add_middleware(Commits())
 
