@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +34,7 @@ from understudy.errors import (
 )
 from understudy.exceptions import encode_exception
 from understudy.execution import Execution
+from understudy.handle import Handle
 from understudy.options import Idempotency as Declaration
 from understudy.outcome import Disposition
 from understudy.plans.place import TAKES
@@ -43,6 +45,10 @@ from .executions import of, opened
 
 logger = logging.getLogger(__name__)
 
+#: Stands in the place of the result while an outcome goes on as a workflow; nothing is encoded like this.
+GOES_ON = b"\0"
+#: Seconds for which it is remembered, beyond the TTL, that it did: so long may a workflow take.
+WORKFLOW = 30 * 86_400.0
 #: A waiting duplicate looks again after this many seconds, or when the key is no longer kept if that is sooner.
 LOOK_AGAIN = 1.0
 #: ... but not more often than this.
@@ -100,9 +106,7 @@ class Idempotency(Middleware):
             execution.items_scope, execution.claim_key = f"key:{key}", key
             return
         try:
-            claim = settling.records.claim(
-                key, execution.hold, message_id=held.message_id, streams=settling.streams_of(held.queue_name)
-            )
+            claim = self._claim(settling, held, execution, policy, key)
         except ServerUnavailable as error:
             # It may have been taken all the same. Left as it is, it would look like that of a worker that died.
             execution.claim_key, execution.unheard = key, True
@@ -133,7 +137,10 @@ class Idempotency(Middleware):
             return
         policy = declared(execution.actor).idempotency or Declaration()
         ttl = to_seconds(policy.ttl, field="Idempotency.ttl")
-        if outcome.state is State.SUCCESS:
+        if outcome.continued is not None:
+            # The outcome is that of the workflow that goes on in its place: whoever meets it looks there.
+            outcome.claim, outcome.claim_ttl, outcome.claim_result = "complete", ttl + WORKFLOW, GOES_ON
+        elif outcome.state is State.SUCCESS:
             outcome.claim, outcome.claim_ttl = "complete", ttl
             outcome.claim_result = bytes(outcome.fields.get("result", b""))  # type: ignore[arg-type]  # encoded
         elif isinstance(exception, LeaseLost | BodyDied):
@@ -155,6 +162,26 @@ class Idempotency(Middleware):
         if execution is not None and execution.duplicate and held.outcome.state is State.SUCCESS:
             self._next_step(broker, held)
         self.after_process_message(broker, message)
+
+    def _claim(
+        self, settling: SettlingBroker, held: HeldMessage, execution: Execution, policy: Declaration, key: str
+    ) -> Claim:
+        """Ask for the key. An outcome that went on as a workflow is what that has come to: done, busy, or nothing."""
+        records, streams = settling.records, settling.streams_of(held.queue_name)
+        claim = records.claim(key, execution.hold, message_id=held.message_id, streams=streams)
+        if claim.verdict != "done" or claim.result != GOES_ON:
+            return claim
+        found = Handle(claim.owner, records)
+        record = found.read()
+        if record.state is State.SUCCESS:
+            done_at = record.seconds("done_at")
+            if done_at is None or clock.now() < done_at + to_seconds(policy.ttl, field="Idempotency.ttl"):
+                return replace(claim, result=serialization.dumps(found.result, root="result"))
+        elif record.fields and not record.state.terminal:
+            return replace(claim, verdict="busy", wait=None)
+        elif claim.owner == held.message_id:
+            return replace(claim, verdict="finished")
+        return records.claim(key, execution.hold, message_id=held.message_id, streams=streams, but_not=claim.owner)
 
     def _already_done(self, settling: SettlingBroker, held: HeldMessage, execution: Execution, claim: Claim) -> None:
         execution.duplicate = True

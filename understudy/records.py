@@ -84,14 +84,15 @@ class Records:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
-    def claim(self, key: str, hold: Hold, *, message_id: str, streams: Sequence[str]) -> Claim:
-        """Ask to be the one holder of idempotency ``key``; ``streams`` are those of the message's queue."""
+    def claim(self, key: str, hold: Hold, *, message_id: str, streams: Sequence[str], but_not: str = "") -> Claim:
+        """Ask to be the one holder of idempotency ``key``; ``streams`` are those of the message's queue. An outcome of
+        message ``but_not`` does not count any more."""
         keys = self.storage.keys
         queue = hold.token.partition("/")[0]
         verdict, owner, *rest = self.storage.run(
             "claim",
             [keys.clock, keys.claim(key), keys.claimed_items(key), keys.state(message_id), *streams],
-            [hold.token, message_id, GROUP, queue, to_millis(BELIEVED)],
+            [hold.token, message_id, GROUP, queue, to_millis(BELIEVED), but_not],
         )
         name = verdict.decode()
         if name == "done":

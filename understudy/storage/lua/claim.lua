@@ -2,7 +2,8 @@
 -- KEYS: 1 clock, 2 claim, 3 the items remembered under the key, 4 the message's record,
 --       5.. the streams of the message's queue, by number
 -- ARGV: 1 delivery token (queue/stream number/entry), 2 message id, 3 group, 4 the queue, 5 ms for which a holder in another
---       queue is believed
+--       queue is believed, 6 a message whose outcome went on as a workflow and is worth nothing any more ("" for none): what
+--       is committed under the key in its name does not count
 -- A claim's status: "running" as long as its delivery is held; "kept" for a retry of its owner; "done" with a result,
 -- until its TTL ends; "free" after a failure for good, as long as the items that were done are remembered.
 -- Reply: {"run", ""}                  claimed: run the body
@@ -23,6 +24,7 @@ local function lives(token, deadline)
   return held(KEYS[4 + tonumber(number)], ARGV[3], entry)
 end
 
+if status == 'done' and owner == ARGV[6] then deadline = 0 end
 if not lives(ARGV[1], 0) then return {'lost', ''} end
 local after = false
 if status == 'done' and deadline > at then return {'done', owner, claim[5] or ''} end
