@@ -26,7 +26,7 @@ class CircuitBreaker(Keyed):
     Args:
       key: a template over the actor's arguments (``"webhook:{url}"``), or a text: whatever has the same key shares the
         circuit, also messages of other actors. When None the circuit is that of the actor.
-      failures: so many in a row, or rather without a success between them, open it.
+      failures: so many without a success between them open it.
       within: ... if they come within this time; a timedelta or seconds.
       cooldown: for how long it is open at first.
       longest: ... and at the most, when trying it out has failed again and again.

@@ -13,6 +13,7 @@ local open_until = tonumber(found[1])
 if not open_until then return {'closed', 0} end
 if open_until > at then return {'open', open_until - at} end
 local probe_until = tonumber(found[3]) or 0
-if found[2] ~= ARGV[1] and probe_until > at then return {'open', probe_until - at} end
+-- Nobody is told what it finds, so the others look again soon; how long it is waited for is another matter.
+if found[2] ~= ARGV[1] and probe_until > at then return {'open', math.min(probe_until - at, 1000)} end
 redis.call('HSET', KEYS[2], 'probe', ARGV[1], 'probe_until', at + tonumber(ARGV[2]))
 return {'probe', 0}

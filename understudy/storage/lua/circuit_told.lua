@@ -8,6 +8,8 @@ local at, told = now(KEYS[1]), ARGV[2]
 local found = redis.call('HMGET', KEYS[2], 'open_until', 'probe', 'last', 'failures', 'window', 'cooldown')
 local open_until = tonumber(found[1])
 if told == 'done' then
+  -- One that had begun before it opened says nothing new.
+  if open_until and found[2] ~= ARGV[1] then return math.max(0, open_until - at) end
   redis.call('DEL', KEYS[2])
   return 0
 end
