@@ -21,6 +21,7 @@ from understudy.errors import GuardUnavailable, NotYet, ServerUnavailable
 from understudy.keyed import ConcurrencyLimit, RateLimit
 from understudy.options import ActorOptions
 from understudy.outcome import Disposition
+from understudy.plans.place import TAKES
 from understudy.turns import Limit, Turn, Turns, member, own_key
 
 from .executions import of, opened
@@ -54,7 +55,8 @@ class Limits(Middleware):
         left: dict[str, int] = {}
         for held in messages:
             actor = broker.actors.get(held.actor_name)
-            if actor is None or not _limited(declared(actor)):
+            # A key may be made of the input of a step, which is not read yet.
+            if actor is None or not _limited(declared(actor)) or TAKES in held.options:
                 continue
             assert isinstance(broker, QueueingBroker)
             soon = left.setdefault(held.queue_name, broker.begin_soon(held.queue_name))

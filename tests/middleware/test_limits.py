@@ -13,13 +13,14 @@ from dramatiq import Message
 from freezegun.api import FrozenDateTimeFactory
 
 from tests.understudy.brokers.helpers import dead_letters
-from understudy import ConcurrencyLimit, Idempotency, RateLimit, Retry, actor, clock, handle
+from understudy import ConcurrencyLimit, Idempotency, RateLimit, Retry, actor, chain, clock, group, handle
 from understudy.brokers import delays
 from understudy.brokers.redis import RedisBroker
 from understudy.execution import current
 from understudy.states import State
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
+from understudy.turns import Turns
 
 Drain = Callable[..., int]
 Run = Callable[[float], None]
@@ -370,6 +371,26 @@ def test_what_is_not_over_its_limit_costs_one_round_trip_for_all_that_were_fetch
     drain()
     assert log.names == list(range(8))
     assert faults.exchanges.count("turns") == 1
+
+
+def test_a_key_made_of_the_input_of_a_step_is_that_of_what_came_before(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, log: Log, as_with_threads: None
+) -> None:
+    places: list[str] = []
+
+    @actor
+    def before(to: str) -> str:
+        return to
+
+    @actor(rate_limit=RateLimit(1, per=3600, key="{to}"), concurrency_limit=ConcurrencyLimit(1, key="{to}"))
+    def mail(to: str, what: str) -> None:
+        log.note(what)
+        places.extend(name for name in Turns(broker.storage).names() if name.startswith("places:"))
+
+    chain(before.message("ada"), group(mail.message("first"), mail.message("second"))).run()
+    drain()
+    assert log.names == ["first"]
+    assert places == ["places:key:ada"]
 
 
 def test_an_actor_without_limits_asks_nothing(broker: RedisBroker, drain: Drain, faults: Faults) -> None:
