@@ -9,6 +9,9 @@ import sqlalchemy as sa
 
 from .database_settings import DatabaseSettings
 
+#: Of transactions that write, on PostgreSQL: a statement is prepared after so many uses, and so many are at most.
+_PREPARED_AT, _PREPARED_MOST = 5, 100
+
 
 def make_engine(url: str, settings: DatabaseSettings) -> sa.Engine:
     """An engine that connects at its first use."""
@@ -17,7 +20,7 @@ def make_engine(url: str, settings: DatabaseSettings) -> sa.Engine:
     # Both short forms are common, and without a driver SQLAlchemy would look for another one than is installed.
     scheme, _, rest = url.partition("://")
     driver = "postgresql+psycopg" if scheme in {"postgres", "postgresql"} else scheme
-    return sa.create_engine(
+    engine = sa.create_engine(
         f"{driver}://{rest}",
         pool_size=settings.pool_size,
         max_overflow=0,
@@ -27,6 +30,18 @@ def make_engine(url: str, settings: DatabaseSettings) -> sa.Engine:
         hide_parameters=True,
         connect_args={"connect_timeout": max(2, round(settings.timeout)), "application_name": "understudy"},
     )
+    sa.event.listen(engine, "begin", _prepared_if_it_reads)
+    return engine
+
+
+def _prepared_if_it_reads(connection: sa.Connection) -> None:
+    """A statement without values goes by a protocol that takes several at once, unless it is prepared: a query from a
+    message could end the transaction that cannot write, and begin its own."""
+    driver: Any = connection.connection.dbapi_connection
+    reads = bool(connection.get_execution_options().get("understudy_reads"))
+    driver.prepare_threshold = 0 if reads else _PREPARED_AT
+    # And forgotten at once: what was prepared does not outlive a change of its table.
+    driver.prepared_max = 0 if reads else _PREPARED_MOST
 
 
 def _sqlite(url: str, settings: DatabaseSettings) -> sa.Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -10,7 +11,19 @@ import pytest
 
 from tasks.adapters.database import Database, Transaction
 from tasks.adapters.database_errors import DatabaseRefused
-from tasks.adapters.tables import Column, Table, applied, apply_once, check_name, count, ensure, forget, rows, upsert
+from tasks.adapters.tables import (
+    Column,
+    Table,
+    applied,
+    apply_once,
+    check_name,
+    columns_of,
+    count,
+    ensure,
+    forget,
+    rows,
+    upsert,
+)
 
 FLIGHTS = Table(
     "flights",
@@ -209,6 +222,39 @@ def test_what_was_applied_can_be_forgotten(database: Database) -> None:
     load(database, 0, flight(1))
     assert forget(database, "run 1") == 1
     assert load(database, 0, flight(1)).fresh
+
+
+# -- queries that came in a message --------------------------------------------------------------------------
+
+ESCAPES = "SELECT 1 AS id) AS q; COMMIT; DELETE FROM flights; SELECT count(*) FROM (SELECT 1 AS id"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda database: count(database, ESCAPES),
+        lambda database: columns_of(database, ESCAPES),
+        lambda database: list(rows(database, ESCAPES, key=["id"])),
+    ],
+    ids=["count", "columns_of", "rows"],
+)
+def test_a_query_cannot_bring_a_second_statement(read: Callable[[Database], object], database: Database) -> None:
+    ensure(database, FLIGHTS)
+    load(database, 0, flight(1))
+    with pytest.raises(DatabaseRefused):
+        read(database)
+    assert len(found(database)) == 1
+
+
+def test_a_table_that_got_a_column_meanwhile_is_read_with_it(database: Database, database_url: str) -> None:
+    ensure(database, FLIGHTS)
+    load(database, 0, flight(1))
+    assert len(next(iter(rows(database, "flights", key=["number"])))) == 4
+    other = Database(database_url)
+    with other.transaction() as transaction:
+        transaction.execute("ALTER TABLE flights ADD COLUMN gate VARCHAR(5)")
+    other.close()
+    assert len(next(iter(rows(database, "flights", key=["number"])))) == 5
 
 
 # -- names ---------------------------------------------------------------------------------------------------
