@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from operator import itemgetter
 from typing import Any, NotRequired, TypedDict
 from uuid import uuid4
 
 from tasks.adapters import events, tables
-from tasks.adapters.database import open_database
-from tasks.adapters.events import Event, Period, Span
+from tasks.adapters.database import Transaction, open_database
+from tasks.adapters.events import Event, EventsPurged, Period, Span
 from tasks.adapters.row_types import RowTypes
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock, each
@@ -62,7 +64,7 @@ class RollUpResult(TypedDict):
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )
 def record_events(records: Sequence[EventRecord]) -> RecordResult:
-    """Record events. One that is none does not stop the rest.
+    """Record events. One that is none, or is of a day whose events were removed meanwhile, does not stop the rest.
 
     Raises:
       TypeError: ``records`` is not a list.
@@ -76,9 +78,17 @@ def record_events(records: Sequence[EventRecord]) -> RecordResult:
     scope = f"events {uuid4().hex if execution is None else execution.items_scope}"[:200]
     for number in each(range(-(-len(good) // BATCH)), key=str, ordered=True):
         batch = good[number * BATCH : (number + 1) * BATCH]
-        tables.apply_once(database, scope=scope, number=number, work=partial(events.record, events=batch))
-    recorded = sum(tables.applied(database, scope).values())
-    return {"recorded": recorded, "duplicates": len(good) - recorded, "bad": len(bad), "bad_events": bad[:TOLD]}
+        tables.apply_once(database, scope=scope, number=number, work=partial(_record, batch=batch))
+    outcomes = tables.applied(database, scope).values()
+    late: list[BadEvent] = [bad_event for _, refused in outcomes for bad_event in refused]
+    recorded = sum(new for new, _ in outcomes)
+    told = sorted([*bad, *late], key=itemgetter("index"))
+    return {
+        "recorded": recorded,
+        "duplicates": len(good) - len(late) - recorded,
+        "bad": len(told),
+        "bad_events": told[:TOLD],
+    }
 
 
 @actor(
@@ -104,6 +114,7 @@ def recompute_roll_ups(span: Span, start: datetime, end: datetime) -> RollUpResu
 
     Raises:
       ValueError: a datetime that does not know its zone, ``end`` before ``start``, or more than 10,000 periods.
+      EventsPurged: the events of the first of them were removed; nothing was changed; not retried.
     """
     if start.tzinfo is None or end.tzinfo is None:
         raise ValueError("start and end are datetimes that know their zone: datetime(..., tzinfo=UTC)")
@@ -111,11 +122,20 @@ def recompute_roll_ups(span: Span, start: datetime, end: datetime) -> RollUpResu
         raise ValueError(f"span is hour or day, not {span!r}")
     first, step = Period.of(span, start.timestamp()), events.SECONDS[span]
     begins = first.starts_at if first.starts_at >= start.timestamp() else first.ends_at
-    periods = [Period(span, at) for at in range(begins, int(end.timestamp()), step)]
-    if end < start or len(periods) > 10_000:
-        raise ValueError(f"from {start} to {end} there are {len(periods):,} periods; name 1 to 10,000 of them")
-    events.prepare(open_database())
-    return _roll_up(periods)
+    moments = range(begins, math.ceil(end.timestamp()), step)
+    if end < start or len(moments) > 10_000:
+        raise ValueError(f"from {start} to {end} there are {len(moments):,} periods; name 1 to 10,000 of them")
+    with events.prepare(open_database()).reading() as transaction:
+        limit = events.purged_before(transaction)
+    if moments and begins < limit:
+        raise EventsPurged(f"{events.purged_text(limit)}; begin there")
+    return _roll_up([Period(span, at) for at in moments])
+
+
+def _record(transaction: Transaction, batch: list[tuple[int, Event]]) -> tuple[int, list[BadEvent]]:
+    recorded = events.record(transaction, [event for _, event in batch])
+    why = f"occurred_at: {events.purged_text(events.purged_before(transaction))}" if recorded.late else ""
+    return recorded.new, [{"index": batch[place][0], "error": why} for place in recorded.late]
 
 
 def _roll_up(periods: list[Period]) -> RollUpResult:
@@ -136,15 +156,15 @@ _TYPES = RowTypes(
 _LONGEST = 200
 
 
-def _sorted(records: Sequence[Any]) -> tuple[list[Event], list[BadEvent]]:
-    good: list[Event] = []
+def _sorted(records: Sequence[Any]) -> tuple[list[tuple[int, Event]], list[BadEvent]]:
+    good: list[tuple[int, Event]] = []
     bad: list[BadEvent] = []
     for index, record in enumerate(records):
         problem, event = _read(record)
         if event is None:
             bad.append({"index": index, "error": problem})
         else:
-            good.append(event)
+            good.append((index, event))
     return good, bad
 
 

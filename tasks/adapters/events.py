@@ -3,6 +3,9 @@
 An event that comes makes its hour and its day *stale*, in the same transaction. Whoever rolls up takes a stale period,
 makes all of it anew from its events, and takes the note away, in one transaction too: so a late event is counted, and
 rolling up twice changes nothing.
+
+Old events go at last, and their roll-ups stay. From then on nothing may touch those days: what would be made anew of
+them would be made of nothing. So it is kept before which day the events went.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from .database import Database, Transaction
@@ -72,7 +76,26 @@ _MIGRATIONS = (
             """,
         ),
     ),
+    Migration(
+        2,
+        "before which moment events were removed",
+        (
+            "CREATE TABLE understudy_purged (id INTEGER NOT NULL PRIMARY KEY, before BIGINT)",
+            "INSERT INTO understudy_purged VALUES (1, NULL)",
+        ),
+    ),
 )
+
+
+class EventsPurged(ValueError):
+    """The events of a period were removed: it cannot be counted anew."""
+
+
+class Recorded(NamedTuple):
+    """How many events were new, and the places of those that were refused: the events of their day were removed."""
+
+    new: int
+    late: tuple[int, ...] = ()
 
 
 class Event(NamedTuple):
@@ -126,13 +149,15 @@ def prepare(database: Database) -> Database:
     return database
 
 
-def record(transaction: Transaction, events: Sequence[Event]) -> int:
-    """Write events down; returns how many were new. Their periods are stale from now on."""
-    new = [event for event in events if _insert(transaction, event)]
+def record(transaction: Transaction, events: Sequence[Event]) -> Recorded:
+    """Write events down. Their periods are stale from now on."""
+    limit = purged_before(transaction)
+    late = tuple(place for place, event in enumerate(events) if event.occurred_at < limit)
+    new = [event for event in events if event.occurred_at >= limit and _insert(transaction, event)]
     stale = sorted({Period.of(span, event.occurred_at) for event in new for span in SECONDS})
     for period in stale:
         _mark(transaction, period)
-    return len(new)
+    return Recorded(len(new), late)
 
 
 def stale(database: Database, *, before: float, most: int = 10_000) -> list[Period]:
@@ -149,7 +174,14 @@ def stale(database: Database, *, before: float, most: int = 10_000) -> list[Peri
 
 
 def roll_up(transaction: Transaction, period: Period) -> int:
-    """Make the roll-ups of a period anew; returns how many names there are."""
+    """Make the roll-ups of a period anew; returns how many names there are.
+
+    Raises:
+      EventsPurged: its events were removed, and its roll-ups are all that is left.
+    """
+    limit = purged_before(transaction)
+    if period.starts_at < limit:
+        raise EventsPurged(purged_text(limit))
     _mark(transaction, period)  # and whoever else is at this period waits for the end of the transaction
     where: dict[str, Any] = {"span": period.span, "start": period.starts_at}
     for table in ("understudy_rollups", "understudy_top"):
@@ -192,15 +224,34 @@ def roll_ups(database: Database, span: Span, *, start: float, end: float, name: 
 
 
 def purge(transaction: Transaction, *, before: float, dry_run: bool = False) -> int:
-    """Remove the events before a moment; their roll-ups stay. Those of stale periods are left. Returns how many went,
-    or would have gone."""
+    """Remove the events of the days that ended by a moment; their roll-ups stay. From the first stale period on all
+    are left. Returns how many went, or would have gone."""
+    limit = purged_before(transaction, change=not dry_run)
     oldest = transaction.scalar("SELECT MIN(starts_at) FROM understudy_stale")
     if oldest is not None:
         before = min(before, float(oldest))
+    day = Period.of("day", before).starts_at
     if dry_run:
         found = "SELECT COUNT(*) FROM understudy_events WHERE occurred_at < :before"
-        return int(transaction.scalar(found, before=before))
-    return transaction.execute("DELETE FROM understudy_events WHERE occurred_at < :before", before=before)
+        return int(transaction.scalar(found, before=day))
+    if day > limit:
+        transaction.execute("UPDATE understudy_purged SET before = :before", before=day)
+    return transaction.execute("DELETE FROM understudy_events WHERE occurred_at < :before", before=day)
+
+
+def purged_before(transaction: Transaction, *, change: bool = False) -> float:
+    """The moment before which all events were removed, minus infinity when none were. It stays until the end of the
+    transaction; whoever wants to ``change`` it waits for those who read it."""
+    # SQLite has one writer at a time, and no such words.
+    lock = "" if transaction.dialect == "sqlite" else " FOR UPDATE" if change else " FOR SHARE"
+    found = transaction.scalar(f"SELECT before FROM understudy_purged{lock}")
+    return -math.inf if found is None else float(found)
+
+
+def purged_text(limit: float) -> str:
+    """Why nothing before ``limit`` can be counted."""
+    day = datetime.fromtimestamp(limit, UTC)
+    return f"the events before {day:%Y-%m-%d} (UTC) were removed, their roll-ups stay as they are"
 
 
 def _insert(transaction: Transaction, event: Event) -> bool:

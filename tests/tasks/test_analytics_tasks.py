@@ -128,3 +128,26 @@ def test_what_is_no_list_is_refused(drain: Drain, store: Store) -> None:
     drain()
     with pytest.raises(TypeError, match="list of events"):
         handle(message).get()
+
+
+def test_days_whose_events_were_removed_keep_their_roll_ups_and_it_is_told(
+    drain: Drain, freezer: FrozenDateTimeFactory, store: Store
+) -> None:
+    record_events.send([sale(n) for n in range(25)])
+    drain()
+    freezer.tick(3 * 86_400)
+    roll_up_events.send()
+    drain()
+    with store.database.transaction() as transaction:
+        assert events.purge(transaction, before=freezer().timestamp()) == 25
+    records: list[Any] = ["no event", *(sale(n, minutes=4_000 if n != 111 else 1) for n in range(100, 115))]
+    late = record_events.send(records)
+    again = recompute_roll_ups.send("hour", NOON - timedelta(days=1), NOON + timedelta(days=9))
+    drain()
+    result = handle(late).get()
+    assert (result["recorded"], result["duplicates"], result["bad"]) == (14, 0, 2)
+    assert [bad["index"] for bad in result["bad_events"]] == [0, 12]
+    assert result["bad_events"][1]["error"].startswith("occurred_at: the events before 2026-03-04 (UTC) were removed")
+    with pytest.raises(events.EventsPurged, match="begin there"):
+        handle(again).get()
+    assert hours(store) == [(12, 25)]

@@ -26,7 +26,7 @@ def log(database: Database) -> Database:
 
 def record(database: Database, *found: Event) -> int:
     with database.transaction() as transaction:
-        return events.record(transaction, found)
+        return events.record(transaction, found).new
 
 
 def roll_up(database: Database, *periods: Period) -> None:
@@ -91,16 +91,40 @@ def test_roll_ups_of_what_is_not_there_any_more_go(log: Database) -> None:
     assert of(log, "hour") == []
 
 
-def test_old_events_go_and_their_roll_ups_stay_unless_they_are_not_counted_yet(log: Database) -> None:
-    record(log, Event("e1", "sale", NOON), Event("e2", "sale", NOON + 3_600))
+def purge(database: Database, before: float, *, dry_run: bool = False) -> int:
+    with database.transaction() as transaction:
+        return events.purge(transaction, before=before, dry_run=dry_run)
+
+
+NEXT_DAY = NOON + 12 * 3_600
+
+
+def test_the_events_of_whole_old_days_go_and_their_roll_ups_stay_unless_they_are_not_counted_yet(log: Database) -> None:
+    record(log, Event("e1", "sale", NOON), Event("e2", "sale", NOON + 3_600), Event("e3", "sale", NEXT_DAY))
     roll_up(log, HOUR, DAY)
-    with log.transaction() as transaction:
-        assert events.purge(transaction, before=NOON + 7_200) == 1, "the second hour is stale"
+    assert purge(log, NEXT_DAY + 60) == 0, "the second hour is stale"
     roll_up(log, Period("hour", NOON + 3_600))
-    with log.transaction() as transaction:
-        assert events.purge(transaction, before=NOON + 7_200) == 1
+    assert purge(log, NEXT_DAY - 1) == 0, "the day is not over"
+    assert purge(log, NEXT_DAY + 60, dry_run=True) == 2
+    assert purge(log, NEXT_DAY + 60) == 2
     assert [found.events for found in of(log, "hour")] == [1, 1]
     assert [found.events for found in of(log, "day")] == [2]
+
+
+def test_what_is_left_of_a_day_whose_events_went_is_never_made_anew(log: Database) -> None:
+    record(log, *(Event(f"e{n}", "sale", NOON + n) for n in range(100)))
+    roll_up(log, HOUR, DAY)
+    assert purge(log, NEXT_DAY) == 100
+    assert purge(log, NOON) == 0, "the limit does not go back"
+    with log.transaction() as transaction:
+        late = [Event("late", "sale", NOON + 1), Event("new", "sale", NEXT_DAY)]
+        assert events.record(transaction, late) == (1, (0,))
+    roll_up(log, *stale(log))
+    for period in (HOUR, DAY):
+        with pytest.raises(events.EventsPurged, match="before 2026-03-02"):
+            roll_up(log, period)
+    assert [found.events for found in of(log, "hour")] == [100, 1]
+    assert [found.events for found in of(log, "day")] == [100, 1]
 
 
 def test_events_that_come_while_their_period_is_rolled_up_are_not_lost(log: Database) -> None:
