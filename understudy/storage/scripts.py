@@ -31,4 +31,8 @@ def source(name: str) -> str:
     parts += ["_turns", "_ops"] if name in APPLYING else ["_turns"] if name in GIVING else []
     parts += ["_workflow"] if name in ADVANCING else []
     parts += ["_plain", name] if name == "settle" else [name]
-    return "".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts)
+    texts = {part: (folder / f"{part}.lua").read_text(encoding="utf-8") for part in parts}
+    if "_workflow" in texts:
+        # Its functions are made when an operation of it is met, and not at every run: most settle no step.
+        texts["_workflow"] = f"learn = function()\n{texts['_workflow']}end\n"
+    return "".join(texts.values())

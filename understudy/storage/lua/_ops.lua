@@ -24,10 +24,14 @@
 --            it, its `later`, is due at once if a place has become free for it meanwhile
 local LENGTH = { turn = 11, unique = 8, free = 3, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
 
+-- learn(): makes the operations of workflows known, where `_workflow` is put behind; has_ended and is_open come from there.
+local learn, has_ended, is_open
+
 -- parse(argv, at): the operation at position `at`, and the position behind it.
 local function parse(argv, at)
   local name = argv[at]
   local op = { name = name }
+  if not LENGTH[name] and learn then learn() end
   local fixed = LENGTH[name]
   for i = 1, fixed do op[i] = argv[at + i] end
   at = at + fixed + 1

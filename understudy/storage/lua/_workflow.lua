@@ -1,4 +1,4 @@
--- _workflow: put after _ops, before the scripts that let workflows go on.
+-- _workflow: put after _ops, before the scripts that let workflows go on, as the body of `learn`.
 -- A workflow is one hash, written as it was composed, and what has come of it. Its nodes are numbered; a node is a message
 -- or a group. Elements that follow each other form a strand, named by the number of its first node: the workflow itself is
 -- one, and so is each member of a group that has more than one step.
@@ -40,7 +40,7 @@ local function put(op, stream, payload)
   back(op, 'XDEL', KEYS[number], redis.call('XADD', KEYS[number], '*', 'm', payload))
 end
 
-local function has_ended(op, n) return redis.call('GETBIT', key(op, 2), n) == 1 end
+function has_ended(op, n) return redis.call('GETBIT', key(op, 2), n) == 1 end
 
 local function node_of(op, n)
   local text = redis.call('HGET', key(op, 1), 'p' .. n)
@@ -194,7 +194,7 @@ end
 UNDO.begin, UNDO.abort = UNDO.step, UNDO.step
 
 -- is_open(op): the workflow is known, and has not ended.
-local function is_open(op)
+function is_open(op)
   local flow = redis.call('HMGET', key(op, 1), 'v', 'state')
   return flow[1] and not flow[2]
 end
