@@ -9,11 +9,12 @@ import pytest
 
 from understudy.brokers.operations import Operations
 from understudy.brokers.pipelines import stop
-from understudy.brokers.workflows import Kept, abort, begin, found, step
+from understudy.brokers.workflows import UNFINISHED, Kept, abort, begin, found, step
 from understudy.errors import ServerUnavailable
-from understudy.holds import Hold
+from understudy.holds import GROUP, Hold
 from understudy.plans.place import Place, Stream
 from understudy.states import State
+from understudy.storage import scripts
 
 from .bench import Bench, Ops
 from .injected import Injected
@@ -181,3 +182,165 @@ def test_a_workflow_that_was_revoked_goes_on_no_more(bench: Bench) -> None:
     assert bench.waiting() == [b"bad w.7"]
     assert bench.settle(running, number=1) == "c"
     assert bench.waiting() == [b"bad w.7"]
+
+
+# -- the other scripts of workflows --------------------------------------------------------------------------------
+
+#: What a call of a script is made of.
+Call = tuple[str, list[str], list[Any]]
+
+
+def launch(bench: Bench) -> Call:
+    aside = bench.keys.composed("w")
+    bench.client.hset(aside, mapping={name: value for name, value in PLAN.items() if name != "to"})
+    bench.client.pexpire(aside, 60_000)
+    operations = Operations(bench.keys.clock, aside, bench.keys.workflow("w"), bench.keys.ended_nodes("w"))
+    begin(operations, bench.keys, "w", 3, STREAMS, kept=KEPT)
+    return "launch", operations.keys, ["token", len(PLAN) - 1, 9, 1, "to", "q:2", *operations.args]
+
+
+def fan(bench: Bench, last: int = 1) -> Call:
+    planned(bench, c3=0)
+    bench.client.sadd(bench.keys.fanouts, "w 3")
+    operations = Operations(bench.keys.clock, bench.keys.workflow("w"), bench.keys.fanouts)
+    bench.add(b"a member")(operations)
+    bench.later(b"one that waits", message="w.6")(operations)
+    begin(operations, bench.keys, "w", 3, STREAMS, kept=KEPT)
+    return "fan", operations.keys, ["w 3", 3, 0, last, 3, *operations.args]
+
+
+def fan_a_page(bench: Bench) -> Call:
+    return fan(bench, last=0)
+
+
+def failed_flow(bench: Bench) -> None:
+    planned(bench, d3=1, e3=1, f3=6, x5=6, x1=3, state="FAILURE", done_at=1, expires_at=2, cause=6, doomed=6)
+    for node in (1, 2, 4, 6):
+        bench.client.setbit(bench.keys.ended_nodes("w"), node, 1)
+        bench.client.hset(bench.keys.state(f"w.{node}"), mapping={"state": "FAILURE"})
+    bench.client.zadd(bench.keys.ended_workflows, {"w": 2})
+
+
+def reopen(bench: Bench) -> Call:
+    failed_flow(bench)
+    records = [bench.keys.state(f"w.{node}") for node in (6, 3)]
+    nodes = [6, "3", 5, "t", 3, "-", 1, "g"]
+    return "reopen", [bench.keys.workflow("w"), bench.keys.ended_nodes("w"), *records], ["0", "back", *nodes]
+
+
+def wipe(bench: Bench) -> Call:
+    failed_flow(bench)
+    nodes = [2, "-", 1, "t", 3, "-", 1, "g", 4, "3", "-", "t", 6, "3", 5, "t"]
+    records = [bench.keys.state(f"w.{node}") for node in nodes[::4]]
+    return "reopen", [bench.keys.workflow("w"), bench.keys.ended_nodes("w"), *records], ["0", "wipe", *nodes]
+
+
+def relaunch(bench: Bench) -> Call:
+    failed_flow(bench)
+    names = [bench.keys.workflow("w"), bench.keys.ended_workflows, bench.keys.fanouts]
+    return "relaunch", names, ["w", "0", "1:abc", 10, bench.keys.wake, bench.keys.channel("w")]
+
+
+def stop_all(bench: Bench) -> Call:
+    planned(bench)
+    operations = Operations(bench.keys.clock, bench.keys.revoked, bench.keys.stopped)
+    abort(operations, bench.keys, Place("w", 7, "-", STREAMS), kept=KEPT)
+    return "abort", operations.keys, ["w", "stop", 60_000, bench.keys.revocations, *operations.args]
+
+
+def sweep(bench: Bench) -> Call:
+    failed_flow(bench)
+    records = [bench.keys.state(f"w.{node}") for node in range(1, 10)]
+    own = [bench.keys.workflow("w"), bench.keys.ended_nodes("w"), bench.keys.ended_workflows]
+    return "sweep", [bench.keys.clock, *own, *records], ["w", 0, 1]
+
+
+def revoke(bench: Bench) -> Call:
+    planned(bench, d3=1)
+    keys, queue, id = bench.keys, bench.queue, "w.6"
+    bench.enqueue(bench.later(b"waits", message=id))
+    operations = Operations(
+        *(
+            keys.clock,
+            keys.revoked,
+            keys.stopped,
+            keys.state(id),
+            keys.items(id),
+            keys.claim(""),
+            keys.claimed_items(""),
+        ),
+        *(queue.delayed, queue.payloads, queue.ids, *queue.streams),
+    )
+    step(operations, keys, Place("w", 6, "3", STREAMS), State.REVOKED, message_id=id, kept=KEPT)
+    args = [id, "stop", 60_000, int(UNFINISHED * 1000), b"why", keys.channel(id), keys.revocations, GROUP, 1, "", ""]
+    return "revoke", operations.keys, [*args, 1, *operations.args]
+
+
+def each_call(bench: Bench, prepare: Callable[[Bench], Call]) -> Iterator[tuple[Bench, Call, str, bool, Any, Any]]:
+    """A bench for each call of the server, which has failed there: the call of the script, what failed, whether the
+    script said so, what was there before, and what a run leaves in which nothing fails."""
+    fresh = benches(bench)
+    one = next(fresh)
+    name, keys, args = prepare(one)
+    one.storage.run(name, keys, args)
+    whole = shown(one)
+    for nth in range(1, 1_000):
+        one = next(fresh)
+        call = name, keys, args = prepare(one)
+        before = shown(one)
+        injected = Injected(one.storage, name, nth=nth)
+        try:
+            one.storage.run(name, keys, args)
+            refused = False
+        except ServerUnavailable:
+            refused = True
+        what = injected.failed()
+        if not what:
+            assert nth > 4
+            return
+        one.storage._scripts[name] = one.client.register_script(scripts.source(name))
+        yield one, call, what, refused, before, whole
+
+
+@pytest.mark.parametrize("prepare", [launch, fan, fan_a_page, reopen, wipe, relaunch, stop_all])
+def test_whichever_call_fails_all_of_a_script_is_there_or_nothing(
+    bench: Bench, prepare: Callable[[Bench], Call]
+) -> None:
+    count = 0
+    for one, _, what, refused, before, whole in each_call(bench, prepare):
+        after, count = shown(one), count + 1
+        assert refused == what.startswith("call"), what
+        if not refused and what == "pcall SREM":
+            assert after.pop(":fanouts")  # it is found to have nothing to move
+        if refused and prepare is launch:  # what was put aside may go: nobody can begin it any more
+            before, after = (
+                {name: text for name, text in all.items() if "composed" not in name} for all in (before, after)
+            )
+        assert after == (before if refused else whole), what
+    assert count > 4
+
+
+@pytest.mark.parametrize("prepare", [fan, fan_a_page, reopen, wipe, relaunch, stop_all, sweep, revoke])
+def test_whichever_call_fails_to_ask_again_brings_it_to_its_end(bench: Bench, prepare: Callable[[Bench], Call]) -> None:
+    for one, (name, keys, args), what, _, _, whole in each_call(bench, prepare):
+        one.storage.run(name, keys, args)
+        assert shown(one) == whole, what
+
+
+def test_what_is_of_workflows_is_made_ready_only_for_workflows(bench: Bench) -> None:
+    counted = scripts.source("settle").replace("learn = function()", "learn = function() redis.call('INCR', 'learnt')")
+    bench.storage._scripts["settle"] = bench.client.register_script(counted)
+    bench.client.delete("learnt")
+    bench.storage.run("settle", *_one(bench, bench.take(), [bench.state(State.SUCCESS)], number=1))
+    assert bench.client.get("learnt") is None
+    planned(bench)
+    bench.storage.run("settle", *_one(bench, *ends(bench, 1, "-", State.SUCCESS), number=2))
+    assert bench.client.getdel("learnt") == b"1"
+
+
+def _one(bench: Bench, hold: Hold, ops: list[Ops], *, number: int) -> tuple[list[str], list[Any]]:
+    operations = Operations(bench.keys.clock, bench.keys.batch("w1"))
+    operations.args += (operations.number(hold.stream), hold.entry, len(ops))
+    for write in ops:
+        write(operations)
+    return operations.keys, [number, GROUP, 1, *operations.args]

@@ -10,9 +10,17 @@ local ops = { (parse(ARGV, 5)) }
 if not fits(ops[1]) then return {err = 'WRONGTYPE a key of the workflow holds something else; nothing was done'} end
 if not is_open(ops[1]) then return 0 end
 room(KEYS[1]) -- it makes some itself
-local failed = all_or_none(apply, ops, at)
-if failed then return {err = failed} end
-redis.call('ZADD', KEYS[2], at + tonumber(ARGV[3]), ARGV[1])
-if ARGV[2] == 'stop' then redis.call('ZADD', KEYS[3], at + tonumber(ARGV[3]), ARGV[1]) end
+local found = { redis.call('ZSCORE', KEYS[2], ARGV[1]), redis.call('ZSCORE', KEYS[3], ARGV[1]) }
+local failed = all_or_none(function()
+  apply(ops, at)
+  redis.call('ZADD', KEYS[2], at + tonumber(ARGV[3]), ARGV[1])
+  if ARGV[2] == 'stop' then redis.call('ZADD', KEYS[3], at + tonumber(ARGV[3]), ARGV[1]) end
+end, ops)
+if failed then
+  for i = 1, 2 do
+    if found[i] then redis.pcall('ZADD', KEYS[1 + i], found[i], ARGV[1]) else redis.pcall('ZREM', KEYS[1 + i], ARGV[1]) end
+  end
+  return {err = failed}
+end
 redis.pcall('PUBLISH', ARGV[4], ARGV[2] .. ' ' .. ARGV[1])
 return 1

@@ -26,5 +26,6 @@ local failed = all_or_none(function()
   else redis.call('HSET', KEYS[2], 'c' .. ARGV[2], ARGV[3] + 1) end
 end, ops)
 if failed then return {err = failed} end
-if ARGV[4] == '1' then redis.call('SREM', KEYS[3], ARGV[1]) end
+-- One that is left behind is found to have nothing to move.
+if ARGV[4] == '1' then redis.pcall('SREM', KEYS[3], ARGV[1]) end
 return 1

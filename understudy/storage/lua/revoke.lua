@@ -23,8 +23,13 @@ for i = 1, #ops do
   if not fits(ops[i]) then return {err = 'WRONGTYPE a key of the workflow holds something else; nothing was done'} end
 end
 if over and not expired(record[2], at) then
-  -- Its workflow may not know yet: an earlier attempt went no further.
-  if #ops > 0 then room(KEYS[1]); all_or_none(apply, ops, at) end
+  -- Its workflow may not know yet, nor the server when the record goes: an earlier attempt went no further.
+  if state == 'REVOKED' and redis.call('PTTL', KEYS[4]) == -1 then expire(KEYS[4], tonumber(record[2]) - at + 60000) end
+  if #ops > 0 then
+    room(KEYS[1])
+    local failed = all_or_none(apply, ops, at)
+    if failed then return {err = failed} end
+  end
   return {'ended', state}
 end
 if not over and ((record[3] or '') ~= ARGV[10] or (record[4] or '') ~= ARGV[11]) then return {'again', ''} end
@@ -55,11 +60,6 @@ for i, members in ipairs(waiting) do
   redis.call('HDEL', KEYS[7 + 3 * i], id)
 end
 local ttl = tonumber(ARGV[4])
-if over then redis.call('DEL', KEYS[4]) end
-redis.call('HSET', KEYS[4], 'v', '1', 'state', 'REVOKED', 'exception', ARGV[5], 'done_at', at, 'expires_at', at + ttl)
-redis.call('HDEL', KEYS[4], 'next_run', 'traceback', 'result', 'claim')
-expire(KEYS[4], ttl + 60000)
-expire(KEYS[5], ttl + 60000)
 if ARGV[11] ~= '' and not over then
   -- What was kept for a retry that will not come is free; what was done under it is remembered as after a failure.
   local claim = redis.call('HMGET', KEYS[6], 'status', 'owner')
@@ -72,6 +72,11 @@ if ARGV[11] ~= '' and not over then
     end
   end
 end
+-- That it has ended is said when all else is done: an attempt that fails before is made again from the beginning.
+if over then redis.call('DEL', KEYS[4]) else redis.call('HDEL', KEYS[4], 'next_run', 'traceback', 'result', 'claim') end
+expire(KEYS[5], ttl + 60000)
+redis.call('HSET', KEYS[4], 'v', '1', 'state', 'REVOKED', 'exception', ARGV[5], 'done_at', at, 'expires_at', at + ttl)
+expire(KEYS[4], ttl + 60000)
 redis.pcall('PUBLISH', ARGV[6], 'REVOKED')
 local failed = all_or_none(apply, ops, at)
 if failed then return {err = failed} end
