@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tasks.adapters.mail import Email, open_mailer
+from tasks.adapters.mail import Email
 from tasks.utils.retry_policies import ONBOARDING_RETRY
 from understudy import Idempotency, actor
 
-from .users import known, note
+from .mailing import mail_once
 
 
 @actor(
@@ -27,12 +27,6 @@ def send_follow_up(user_id: str, email: str, name: str) -> bool:
       InvalidAddress: ``email`` is no address; not retried.
       smtplib.SMTPException, DatabaseUnavailable: the mail server or the database is away; retried.
     """
-    user = known(user_id)
-    if user["followed_up_at"] or user["left_at"]:
-        return False
     text = f"Hello {name},\n\nhow do you get on? Answer this mail if something is in your way.\n"
     mail = Email(to=email, subject="How is it going?", text=text, html=None, message_key=f"follow-up:{user_id}")
-    with open_mailer() as mailer:
-        mailer.send(mail)
-    note(user_id, "followed_up_at")
-    return True
+    return mail_once(user_id, "followed_up_at", mail)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tasks.adapters.mail import Email, open_mailer
+from tasks.adapters.mail import Email
 from tasks.utils.retry_policies import ONBOARDING_RETRY
 from understudy import Idempotency, actor
 
-from .users import known, note
+from .mailing import mail_once
 
 
 @actor(
@@ -27,11 +27,6 @@ def send_welcome(user_id: str, email: str, name: str) -> bool:
       InvalidAddress: ``email`` is no address; not retried.
       smtplib.SMTPException, DatabaseUnavailable: the mail server or the database is away; retried.
     """
-    user = known(user_id)
-    if user["welcomed_at"] or user["left_at"]:
-        return False
     text = f"Hello {name},\n\nwelcome. Your workspace will be ready in a moment.\n"
-    with open_mailer() as mailer:
-        mailer.send(Email(to=email, subject="Welcome", text=text, html=None, message_key=f"welcome:{user_id}"))
-    note(user_id, "welcomed_at")
-    return True
+    mail = Email(to=email, subject="Welcome", text=text, html=None, message_key=f"welcome:{user_id}")
+    return mail_once(user_id, "welcomed_at", mail)

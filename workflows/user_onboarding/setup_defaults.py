@@ -35,8 +35,7 @@ def setup_defaults(user_id: str, language: str = DEFAULTS["language"]) -> dict[s
       UserHasLeft: not retried.
       DatabaseUnavailable: the database is away; retried.
     """
-    if known(user_id)["left_at"]:
-        raise UserHasLeft(f"user {user_id} has left")
+    _must_be_here(user_id)
     settings = DEFAULTS | {"language": language}
     with users().transaction() as transaction:
         transaction.execute(
@@ -57,12 +56,20 @@ def create_workspace(user_id: str, root: str = WORKSPACES) -> str:
     """Make a user's workspace, with a first document in it. Returns its URL. Made again it is the same.
 
     Raises:
+      UserHasLeft: not retried; a workspace that was made meanwhile is removed.
       FileRefused: ``root`` may not be used; not retried.
-      OSError: the store of files is away; retried.
+      OSError, DatabaseUnavailable: the store of files or the database is away; retried.
     """
+    _must_be_here(user_id)
     place = workspace_file(user_id, root)
     with open_writer(place, ["step", "done"]) as first:
         first.write([{"step": "say hello", "done": False}, {"step": "invite a friend", "done": False}])
+    try:
+        _must_be_here(user_id)
+    except UserHasLeft:
+        # What takes things back may have been here before the file was.
+        find(place).remove()
+        raise
     note(user_id, "prepared_at")
     return first.published.url
 
@@ -72,7 +79,8 @@ def create_workspace(user_id: str, root: str = WORKSPACES) -> str:
     retry=STORE_RETRY,
     time_limit=timedelta(minutes=2),
     expected_duration=timedelta(milliseconds=200),
-    idempotency=Idempotency(key="undo:{user_id}", ttl=timedelta(hours=1)),
+    # No key: what was set up again since is to be taken back again.
+    idempotency=Idempotency(ttl=timedelta(hours=1)),
 )
 def undo_defaults(user_id: str, root: str = WORKSPACES) -> int:
     """Take back what ``setup_defaults`` and ``create_workspace`` have done. Returns how many settings there were.
@@ -84,6 +92,11 @@ def undo_defaults(user_id: str, root: str = WORKSPACES) -> int:
     with users().transaction() as transaction:
         transaction.execute("UPDATE onboarding_users SET prepared_at = NULL WHERE user_id = :id", id=user_id)
         return transaction.execute("DELETE FROM onboarding_settings WHERE user_id = :id", id=user_id)
+
+
+def _must_be_here(user_id: str) -> None:
+    if known(user_id)["left_at"]:
+        raise UserHasLeft(f"user {user_id} has left")
 
 
 def workspace_file(user_id: str, root: str) -> str:

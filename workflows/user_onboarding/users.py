@@ -74,6 +74,25 @@ def note(user_id: str, moment: Moment) -> None:
         )
 
 
+def claim(user_id: str, moment: Moment) -> bool:
+    """Note that something happens to a user now; False when it did before, or when the user has left. Of several who
+    ask at the same time one gets True."""
+    with users().transaction() as transaction:
+        transaction.execute("INSERT INTO onboarding_users (user_id) VALUES (:id) ON CONFLICT DO NOTHING", id=user_id)
+        taken = transaction.execute(
+            f"UPDATE onboarding_users SET {moment} = :now WHERE user_id = :id AND {moment} IS NULL AND left_at IS NULL",
+            now=datetime.fromtimestamp(clock.now(), UTC).isoformat(),
+            id=user_id,
+        )
+    return bool(taken)
+
+
+def release(user_id: str, moment: Moment) -> None:
+    """Take a claim back: it did not happen."""
+    with users().transaction() as transaction:
+        transaction.execute(f"UPDATE onboarding_users SET {moment} = NULL WHERE user_id = :id", id=user_id)
+
+
 def settings_of(user_id: str) -> dict[str, str]:
     """A user's settings."""
     with users().reading() as transaction:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from freezegun.api import FrozenDateTimeFactory
 
 from tests.tasks.stores import Unsteady
 from understudy import handle
+from understudy.actors import Actor
 from workflows.user_onboarding.setup_defaults import (
     DEFAULTS,
     UserHasLeft,
@@ -56,10 +59,32 @@ def test_both_can_be_taken_back_also_when_nothing_is_there(drain: Drain, unstead
     assert undo_defaults.fn("ada", unsteady.url) == 0
 
 
-def test_nothing_is_set_up_for_who_has_left(drain: Drain, unsteady: Unsteady) -> None:
+@pytest.mark.parametrize("actor", [setup_defaults, create_workspace])
+def test_nothing_is_set_up_for_who_has_left(actor: Actor[..., Any], drain: Drain, unsteady: Unsteady) -> None:
     note("ada", "left_at")
-    message = setup_defaults.send("ada")
+    message = actor.send("ada", *([unsteady.url] if actor is create_workspace else []))
     drain()
     with pytest.raises(UserHasLeft):
         handle(message).get()
     assert settings_of("ada") == {}
+    assert unsteady.names() == []
+
+
+def test_who_leaves_while_a_workspace_is_made_has_none(drain: Drain, unsteady: Unsteady) -> None:
+    unsteady.on_open = lambda path: note("ada", "left_at")
+    message = create_workspace.send("ada", unsteady.url)
+    drain()
+    with pytest.raises(UserHasLeft):
+        handle(message).get()
+    assert unsteady.names() == []
+
+
+def test_what_was_set_up_again_is_taken_back_again(
+    drain: Drain, freezer: FrozenDateTimeFactory, unsteady: Unsteady
+) -> None:
+    for _ in range(2):
+        create_workspace.fn("ada", unsteady.url)
+        undo_defaults.send("ada", unsteady.url)
+        drain()
+        assert unsteady.names() == []
+        freezer.tick(60)
