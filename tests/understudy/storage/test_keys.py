@@ -39,6 +39,7 @@ ALL = [
     KEYS.audit,
     KEYS.counters,
     KEYS.alert("a"),
+    KEYS.circuit("a"),
     KEYS.scheduling,
     KEYS.workflow("a"),
     KEYS.composed("a"),
