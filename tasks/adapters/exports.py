@@ -1,8 +1,13 @@
-"""The register of exported files: where each is, what is in it, and when it may go."""
+"""The register of exported files: where each is, what is in it, and when it may go.
+
+What is not there any more stays in the register until it is archived: the archive is to have all that was made.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from understudy import clock
 
 from .database import Database
 from .migrations import Migration, migrate
@@ -26,6 +31,14 @@ _MIGRATIONS = (
             "CREATE INDEX understudy_exports_expiry ON understudy_exports (expires_at)",
         ),
     ),
+    Migration(
+        2,
+        "exports that are gone, and those that are archived",
+        (
+            "ALTER TABLE understudy_exports ADD COLUMN removed_at DOUBLE PRECISION",
+            "ALTER TABLE understudy_exports ADD COLUMN archived_at DOUBLE PRECISION",
+        ),
+    ),
 )
 _COLUMNS = "id, url, rows, bytes, sha256, created_at, expires_at"
 
@@ -44,10 +57,15 @@ class Export:
 
 
 def register(database: Database, export: Export) -> None:
-    """Write ``export`` down; one of the same id, or at the same place, is not there any more."""
+    """Write ``export`` down in the place of one of the same id; another one at the same place is not there any more."""
     migrate(database, "exports", _MIGRATIONS)
     with database.transaction() as transaction:
-        transaction.execute("DELETE FROM understudy_exports WHERE id = :id OR url = :url", id=export.id, url=export.url)
+        transaction.execute("DELETE FROM understudy_exports WHERE id = :id", id=export.id)
+        transaction.execute(
+            "UPDATE understudy_exports SET removed_at = :at WHERE url = :url AND removed_at IS NULL",
+            at=export.created_at,
+            url=export.url,
+        )
         transaction.execute(
             f"INSERT INTO understudy_exports ({_COLUMNS}) "
             "VALUES (:id, :url, :rows, :bytes, :sha256, :created_at, :expires_at)",
@@ -56,21 +74,26 @@ def register(database: Database, export: Export) -> None:
 
 
 def registered(database: Database, id: str) -> Export | None:
-    """The export of this id, if it was registered."""
+    """The export of this id, if it was registered and is still there."""
     migrate(database, "exports", _MIGRATIONS)
     with database.reading() as transaction:
-        found = transaction.select(f"SELECT {_COLUMNS} FROM understudy_exports WHERE id = :id", id=id)
+        query = f"SELECT {_COLUMNS} FROM understudy_exports WHERE id = :id AND removed_at IS NULL"
+        found = transaction.select(query, id=id)
     return Export(**found[0]) if found else None
 
 
-def expired(database: Database, *, now: float, most: int = 1_000) -> list[Export]:
-    """The exports whose time is over, the oldest first."""
+def expired(database: Database, *, now: float, after: Export | None = None, most: int = 1_000) -> list[Export]:
+    """The exports whose time is over, the oldest first; only those behind ``after`` when it is given."""
     migrate(database, "exports", _MIGRATIONS)
+    behind = "" if after is None else "AND (expires_at > :last OR (expires_at = :last AND id > :id)) "
+    values = {} if after is None else {"last": after.expires_at, "id": after.id}
     with database.reading() as transaction:
         found = transaction.select(
-            f"SELECT {_COLUMNS} FROM understudy_exports WHERE expires_at <= :now ORDER BY expires_at, id LIMIT :most",
+            f"SELECT {_COLUMNS} FROM understudy_exports WHERE removed_at IS NULL AND expires_at <= :now {behind}"
+            "ORDER BY expires_at, id LIMIT :most",
             now=now,
             most=most,
+            **values,
         )
     return [Export(**row) for row in found]
 
@@ -78,12 +101,14 @@ def expired(database: Database, *, now: float, most: int = 1_000) -> list[Export
 def count_expired(database: Database, *, now: float) -> int:
     """How many exports there are whose time is over."""
     migrate(database, "exports", _MIGRATIONS)
+    query = "SELECT COUNT(*) FROM understudy_exports WHERE removed_at IS NULL AND expires_at <= :now"
     with database.reading() as transaction:
-        return int(transaction.scalar("SELECT COUNT(*) FROM understudy_exports WHERE expires_at <= :now", now=now))
+        return int(transaction.scalar(query, now=now))
 
 
 def created(database: Database, *, start: float, end: float) -> list[Export]:
-    """The exports that were made from ``start`` on and before ``end``, the oldest first."""
+    """The exports that were made from ``start`` on and before ``end``, the oldest first, also those that are
+    gone."""
     migrate(database, "exports", _MIGRATIONS)
     with database.reading() as transaction:
         found = transaction.select(
@@ -96,7 +121,29 @@ def created(database: Database, *, start: float, end: float) -> list[Export]:
 
 
 def strike_out(database: Database, export: Export) -> bool:
-    """Remove an export from the register, if it is still the one that was read."""
+    """Note that an export is gone, if it is still the one that was read."""
     with database.transaction() as transaction:
-        statement = "DELETE FROM understudy_exports WHERE id = :id AND created_at = :created_at"
-        return bool(transaction.execute(statement, id=export.id, created_at=export.created_at))
+        statement = (
+            "UPDATE understudy_exports SET removed_at = :now "
+            "WHERE id = :id AND created_at = :created_at AND removed_at IS NULL"
+        )
+        now = clock.now()
+        return bool(transaction.execute(statement, now=now, id=export.id, created_at=export.created_at))
+
+
+def archived(database: Database, *, start: float, end: float) -> int:
+    """Note that the exports of a time are archived. Those of earlier times that are archived and gone leave the
+    register; returns how many. (Those of this time stay: whoever archives them again is to find them.)"""
+    migrate(database, "exports", _MIGRATIONS)
+    with database.transaction() as transaction:
+        transaction.execute(
+            "UPDATE understudy_exports SET archived_at = :now WHERE created_at >= :start AND created_at < :end",
+            now=clock.now(),
+            start=start,
+            end=end,
+        )
+        return transaction.execute(
+            "DELETE FROM understudy_exports "
+            "WHERE created_at < :start AND removed_at IS NOT NULL AND archived_at IS NOT NULL",
+            start=start,
+        )

@@ -33,13 +33,16 @@ class Archived(TypedDict):
     idempotency=Idempotency(ttl=timedelta(days=30)),
 )
 def archive_exports() -> Archived:
-    """Write down for good which exports were made in the last month: where each was, and what was in it."""
+    """Write down for good which exports were made in the last month: where each was, and what was in it, also of
+    those that are gone."""
     this_month = due_at().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     last_month = _month_before(this_month)
     url = f"{load(ReportSettings).directory}/exports-{last_month:%Y-%m}.jsonl"
-    made = exports.created(open_database(), start=last_month.timestamp(), end=this_month.timestamp())
+    register, start, end = open_database(), last_month.timestamp(), this_month.timestamp()
+    made = exports.created(register, start=start, end=end)
     with open_writer(url, COLUMNS) as writer:
         writer.write(vars(export) for export in made)
+    exports.archived(register, start=start, end=end)
     return {"url": writer.published.url, "rows": writer.published.rows}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.adapters.database import Database
-from tasks.adapters.exports import Export, created, expired, register, registered, strike_out
+from tasks.adapters.exports import Export, archived, count_expired, created, expired, register, registered, strike_out
 
 ONE = Export("m1", "/files/a.csv", 3, 40, "ab" * 32, 100.0, 200.5)
 
@@ -44,3 +44,25 @@ def test_those_of_a_time_are_listed_the_oldest_first(database: Database) -> None
     for id, created_at in (("late", 300.0), ("b", 200.0), ("a", 100.0), ("early", 99.9)):
         register(database, replace(ONE, id=id, url=id, created_at=created_at))
     assert [export.id for export in created(database, start=100.0, end=300.0)] == ["a", "b"]
+
+
+def test_those_that_are_gone_are_listed_until_they_are_archived(database: Database) -> None:
+    for id, url, created_at in (("struck", "a", 100.0), ("replaced", "b", 110.0), ("newer", "b", 120.0)):
+        register(database, replace(ONE, id=id, url=url, created_at=created_at))
+    assert strike_out(database, replace(ONE, id="struck", created_at=100.0))
+    assert not strike_out(database, replace(ONE, id="struck", created_at=100.0))
+    assert [export.id for export in expired(database, now=1e9)] == ["newer"]
+    assert count_expired(database, now=1e9) == 1
+    for _ in range(2):
+        assert [export.id for export in created(database, start=0.0, end=200.0)] == ["struck", "replaced", "newer"]
+        assert archived(database, start=0.0, end=200.0) == 0
+    assert archived(database, start=200.0, end=300.0) == 2
+    assert [export.id for export in created(database, start=0.0, end=200.0)] == ["newer"]
+
+
+def test_those_whose_time_is_over_are_read_on_behind_one(database: Database) -> None:
+    for id, expires_at in (("c", 200.0), ("b", 200.0), ("a", 100.0)):
+        register(database, replace(ONE, id=id, url=id, expires_at=expires_at))
+    first, second = expired(database, now=200.0, most=2)
+    assert [export.id for export in expired(database, now=200.0, after=second)] == ["c"]
+    assert [export.id for export in expired(database, now=200.0, after=first)] == ["b", "c"]
