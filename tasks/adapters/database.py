@@ -1,6 +1,6 @@
 """A database, as an actor sees it: transactions, tables, streams of rows, on SQLite and on PostgreSQL. ::
 
-    database = open_database()                       # DATABASE_URL; or a URL, or env:WAREHOUSE_URL
+    database = open_database()                       # DATABASE_URL; or env:WAREHOUSE_URL
     with database.transaction() as transaction:
         transaction.execute("UPDATE flights SET seen = :seen", seen=True)
 
@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from understudy.settings import load, mask_url
 
@@ -32,10 +31,14 @@ BATCH = 1_000
 
 
 def url_of(target: str | None, settings: DatabaseSettings | None = None) -> str:
-    """The URL that a message means by ``target``: None is ``DATABASE_URL``, ``env:NAME`` a variable of this worker.
+    """The URL that a message means by ``target``: None is ``DATABASE_URL``, ``env:NAME`` a variable of this worker, and
+    ``sqlite:///path`` a file below FILES_ROOT.
+
+    A server is never named in full. Whoever may send a message could reach what only the worker can, and would get the
+    password that is in its environment.
 
     Raises:
-      DatabaseRefused: it is no URL, it holds a password (which must not travel), or its file is outside of FILES_ROOT.
+      DatabaseRefused, FileRefused: it is none of them.
     """
     if target is None:
         return (load(DatabaseSettings) if settings is None else settings).effective_url
@@ -46,21 +49,16 @@ def url_of(target: str | None, settings: DatabaseSettings | None = None) -> str:
         if not value:
             raise DatabaseRefused(f"{target}: no such variable is set for this worker; its name ends in _URL")
         return _checked(value, target)
-    url = _checked(target, mask_url(target))
-    if _has_password(url):
+    if not target.strip().startswith("sqlite:"):
         raise DatabaseRefused(
-            f"{mask_url(url)} holds a password, which must not travel in a message: put the URL into a variable of the "
-            "workers, WAREHOUSE_URL say, and name it here as env:WAREHOUSE_URL"
+            "a message names a database as sqlite:///path below FILES_ROOT, or by a variable: put the URL into one of "
+            "the workers, WAREHOUSE_URL say, and name it here as env:WAREHOUSE_URL"
         )
-    if url.startswith("sqlite:"):
-        # A file like any other, which a message must not choose freely.
-        return f"sqlite:///{find(url.removeprefix('sqlite:///')).path}"
-    return url
-
-
-def _has_password(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.password is not None or "password" in parts.query.lower()
+    # A file like any other, which a message must not choose freely.
+    place = find(_checked(target, "this").removeprefix("sqlite:///"))
+    if not place.local:
+        raise DatabaseRefused(f"{place.url} is no file of this machine, as SQLite needs one")
+    return f"sqlite:///{place.path}"
 
 
 def _checked(url: str, shown: str) -> str:

@@ -6,7 +6,6 @@ import time
 import uuid
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
-from urllib.parse import urlsplit
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -55,8 +54,8 @@ def run(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Its database: sqlite:///file, postgresql://host/db without a password, or env:NAME_URL for a "
-            "variable of the workers. Default: their DATABASE_URL.",
+            help="Its database: sqlite:///file, or env:NAME_URL for a variable of the workers that has the URL of a "
+            "server. Default: their DATABASE_URL.",
         ),
     ] = None,
     key: Annotated[
@@ -88,7 +87,7 @@ def run(
 
     Example: `understudy pipeline run flights.csv --into sqlite:///flights.sqlite --table flights --key year,flight`
     """
-    _refuse_password(into)
+    _refuse_server(into)
     options = {"format": format, "encoding": encoding, "delimiter": delimiter, "sheet": sheet}
     kwargs: dict[str, Any] = {
         "key": [name.strip() for name in (key or "").split(",") if name.strip()],
@@ -150,16 +149,12 @@ def _source(given: str) -> str:
     return given if "://" in given or not Path(given).exists() else str(Path(given).resolve())
 
 
-def _refuse_password(into: str | None) -> None:
-    try:
-        parts = urlsplit(into or "")
-        secret = parts.password is not None or "password=" in parts.query.lower()
-    except ValueError:
-        fail("--into cannot be read as a URL", Exit.USAGE)
-    if secret:
+def _refuse_server(into: str | None) -> None:
+    """The workers would refuse it, and a password in it would be stored with the message until then."""
+    if into is not None and not into.startswith(("sqlite:", "env:")):
         fail(
-            "--into holds a password, which would be stored with the message. Put the URL into a variable of the "
-            "workers, such as WAREHOUSE_URL, and write --into env:WAREHOUSE_URL",
+            "--into is sqlite:///file, or the variable of the workers that has the URL. For a server set one, such as "
+            "WAREHOUSE_URL=postgresql://..., where the workers run, and write --into env:WAREHOUSE_URL",
             Exit.USAGE,
         )
 

@@ -58,7 +58,7 @@ def run_pipeline(
     The result is a ``Summary``. A run that failed goes on where it stopped when its workflow is resumed.
 
     Args:
-      into: None is ``DATABASE_URL`` of the workers; ``env:NAME_URL`` another variable; or a URL without a password.
+      into: None is ``DATABASE_URL`` of the workers; ``env:NAME_URL`` another variable; or ``sqlite:///path``.
       key: the columns by which a row replaces an earlier one. Without, it is the number of the row in the file.
       columns: their kinds by the names in the table: ``{"id": "integer!", "note": "text"}``; "!" is required. Without,
         they are found out, and none is required.

@@ -110,8 +110,13 @@ def test_a_run_is_stopped_by_revoking_it(env: dict[str, str], root: Path) -> Non
     assert "the run was revoked" in followed.err
 
 
-def test_a_password_is_refused_before_it_leaves(here: Here) -> None:
-    for url in ("postgresql://ada:secret@h/db", "postgresql://h/db?password=secret"):
+def test_a_server_is_named_by_a_variable_and_no_password_leaves(here: Here) -> None:
+    for url in (
+        "postgresql://h/db",
+        "postgresql://ada:secret@h/db",
+        "postgresql://h/db?p%61ssword=secret",
+        "mysql://h/secret",
+    ):
         said = here("pipeline", "run", "a.csv", "--table", "t", "--into", url)
         assert said.code == 2
         assert "env:WAREHOUSE_URL" in said.err

@@ -34,7 +34,7 @@ def test_without_a_key_it_is_the_number_of_the_row(unsteady: Unsteady) -> None:
         ({"columns": {"id": "int"}}, "'int' is no kind"),
         ({"model": "none"}, "no model of rows called 'none'"),
         ({"transformation": "none"}, "no transformation called 'none'"),
-        ({"into": "postgresql://ada:secret@h/d"}, "holds a password"),
+        ({"into": "postgresql://ada@h/d"}, "env:WAREHOUSE_URL"),
         ({"options": {"format": "doc"}}, "no format 'doc'"),
     ],
 )
