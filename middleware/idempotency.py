@@ -151,8 +151,7 @@ class Idempotency(Middleware):
             # Nobody else enters while the message is on its way back. Should it vanish, the key is free again
             # after the TTL.
             outcome.claim, outcome.claim_ttl = "undo" if execution.unheard else "keep", outcome.delay + ttl
-            if outcome.state is State.RETRY:
-                outcome.fields["claim"] = execution.claim_key  # whoever revokes it meanwhile sets the key free
+            outcome.fields["claim"] = execution.claim_key  # whoever revokes it meanwhile sets the key free
         else:
             outcome.claim = "release"
 

@@ -3,7 +3,7 @@
 Fields of a record: ``v`` schema version, ``state``, ``actor``, ``queue``, ``worker``, ``by`` (the delivery
 token), ``started_at`` ``done_at`` ``expires_at`` ``next_run`` (milliseconds), ``retries``, ``info`` (progress),
 ``rate`` (how much of it in a second), ``result``, ``exception``, ``traceback``, ``claim`` (the idempotency key that is
-kept for its retry), ``instead`` (the id of what goes on in its place), ``parent`` and ``children`` (ids).
+kept for it while it comes back), ``instead`` (the id of what goes on in its place), ``parent`` and ``children`` (ids).
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from freezegun.api import FrozenDateTimeFactory
 
 from middleware.revocation import Revocation
 from tests.understudy.brokers.helpers import dead_letters, working
-from understudy import Idempotency, Retry, actor, each, handle, revoke
+from understudy import Idempotency, RateLimit, Retry, actor, each, handle, revoke
 from understudy.brokers.redis import RedisBroker
-from understudy.errors import Revoked, ServerUnavailable
+from understudy.errors import HandBack, Revoked, ServerUnavailable
 from understudy.execution import current
 from understudy.testing.conditions import wait_until
 from understudy.testing.faults import Faults
@@ -170,6 +170,35 @@ def test_a_message_that_waits_for_its_retry_gives_up_its_key_at_once(
     drain()
     assert handle(again).get() == "done"
     assert ran == ["a", "b", "b"], "what was done under the key is not done again"
+
+
+@pytest.mark.parametrize("why", ["turn", "hand back"])
+def test_a_message_that_goes_back_to_its_queue_gives_up_its_key_when_it_is_revoked(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, why: str
+) -> None:
+    ran: list[str] = []
+    limit = RateLimit(1, per=600, kind="window") if why == "turn" else None
+
+    @actor(rate_limit=limit, idempotency=Idempotency(key="{x}", ttl=86_400))
+    def body(x: str) -> None:
+        execution = current()
+        assert execution is not None
+        ran.append(execution.message_id)
+        if why == "hand back" and len(ran) == 2:
+            raise HandBack("not now", delay=600)
+
+    other = body.send("other")
+    drain()
+    message = body.send("k")
+    drain()
+    assert why == "hand back" or handle(message).status == "PENDING"
+    assert revoke(message) == "REVOKED"
+    again = body.send("k")
+    drain()
+    for _ in range(2):  # the turn of what was revoked, and the one behind it
+        freezer.tick(601)
+        drain()
+    assert [id for id in ran if id != message.message_id] == [other.message_id, again.message_id]
 
 
 def test_a_restart_of_the_worker_forgets_nothing(broker: RedisBroker, drain: Drain, faults: Faults) -> None:

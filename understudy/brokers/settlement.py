@@ -246,11 +246,11 @@ class SettlingBroker(Broker):
     def _void(self, held: HeldMessage, failure: HookFailed) -> None:
         self.undo(held)
         outcome, execution = held.outcome, held.execution
-        claimed = execution is not None and execution.claim_key is not None
         if isinstance(failure.__cause__, ServerUnavailable):
             outcome.decide(Disposition.HAND_BACK, delay=AFTER_AN_OUTAGE, reason=str(failure))
-            if claimed:
+            if execution is not None and execution.claim_key is not None:
                 outcome.claim, outcome.claim_ttl = "keep", self.settings.result_ttl
+                outcome.fields["claim"] = execution.claim_key  # whoever revokes it meanwhile sets the key free
             return
         outcome.decide(Disposition.DEAD, reason=str(failure))
         outcome.state = State.FAILURE
@@ -261,7 +261,7 @@ class SettlingBroker(Broker):
             exception=encode_exception(failure),
             traceback=format_traceback(failure),
         )
-        if claimed:
+        if execution is not None and execution.claim_key is not None:
             outcome.claim = "release"
         held.fail()
 
