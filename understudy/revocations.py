@@ -16,7 +16,7 @@ from .durations import to_millis
 from .errors import Revoked
 from .exceptions import encode_exception
 from .holds import GROUP
-from .plans.place import Place, parse_id
+from .plans.place import Place, node_id, parse_id
 from .plans.reading import Flow
 from .states import State
 from .storage.client import Storage, Value
@@ -49,7 +49,7 @@ class Revocations:
             return self._revoke_workflow(flow, terminate=terminate, result_ttl=result_ttl)
         place = _place(storage, message_id)
         queues = [QueueKeys(keys.namespace, raw.decode()) for raw in storage.call("SMEMBERS", keys.queues)]
-        exception = encode_exception(Revoked("revoked"))
+        exception, seen_to = encode_exception(Revoked("revoked")), ""
         while True:
             by, claim = ((raw or b"").decode() for raw in storage.call("HMGET", keys.state(message_id), "by", "claim"))
             held_in = QueueKeys(keys.namespace, by.rsplit("/", 2)[0])
@@ -69,13 +69,37 @@ class Revocations:
                 [
                     *(message_id, "stop" if terminate else "stay", to_millis(KEPT), to_millis(ttl), exception),
                     *(keys.channel(message_id), keys.revocations, GROUP, len(queues), by, claim),
-                    *(int(place is not None), *operations.args),
+                    *(seen_to, int(place is not None), *operations.args),
                 ],
             )
             if verdict == b"revoked":
                 return State.REVOKED
-            if verdict != b"again":
+            if verdict == b"instead":
+                seen_to = state.decode()
+                after = self._revoke_instead(seen_to, within=place, terminate=terminate, result_ttl=result_ttl)
+                if place is None or after is not State.FAILURE:
+                    return after
+                # A group fails when its members are revoked. The message in whose place it was is REVOKED.
+            elif verdict != b"again":
                 return State(state.decode() or "PENDING")
+
+    def _revoke_instead(self, value: str, *, within: Place | None, terminate: bool, result_ttl: float) -> State:
+        """Revoke what goes on in the place of a message, as far as it has not ended: the workflow of its own, or the
+        nodes ``within`` that of the message. ``value`` is the id of the last of them; its state afterwards."""
+        found = parse_id(value)
+        if found is None:
+            return State.PENDING
+        flow, node = Flow(self.storage, found[0]), found[1]
+        before = flow.ending(node).state
+        # One that is known to be revoked may be so because the workflow is: that stops nothing of what waits by itself.
+        if before in (State.SUCCESS, State.FAILURE) or not flow.exists():
+            return before
+        if within is None:
+            return self._revoke_workflow(flow, terminate=terminate, result_ttl=result_ttl)
+        for one in flow.messages_of(node):  # the last first: whatever ends meanwhile, it is not followed by more
+            self.revoke(node_id(flow.id, one), terminate=terminate, result_ttl=result_ttl)
+        after = flow.ending(node).state
+        return State.STARTED if after is State.PENDING else after
 
     def _revoke_workflow(self, flow: Flow, *, terminate: bool, result_ttl: float) -> State:
         keys = self.storage.keys

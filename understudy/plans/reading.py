@@ -128,6 +128,19 @@ class Flow:
         data = self.ask(f"w{group}")[0]
         return [] if data is None else unpack(data)
 
+    def messages_of(self, node: int) -> Iterator[int]:
+        """The messages that come to the value of ``node``: its strand up to it, the last first, and its groups."""
+        entry = self.entry(node)
+        while True:
+            if entry.is_group:
+                for value in self.members(entry.node):
+                    yield from self.messages_of(value)
+            else:
+                yield entry.node
+            if entry.previous == "-" or entry.strand == str(entry.node):
+                return
+            entry = self.entry(int(entry.previous))
+
     @property
     def root(self) -> tuple[int, int]:
         """The first node, and the one whose value is the workflow's."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dramatiq.middleware import SkipMessage
+from freezegun.api import FrozenDateTimeFactory
 
 from tests.understudy.brokers.helpers import SOON, working
 from understudy import actor, chain, chord, group, handle, step
@@ -209,3 +210,92 @@ def test_it_is_forgotten_when_it_has_ended(broker: RedisBroker, drain: Drain, bo
     drain()
     assert not found.exists()
     assert statuses(found, 1, 2) == ["PENDING", "PENDING"]
+
+
+def test_what_goes_on_in_the_place_of_a_message_is_revoked_with_it(
+    drain: Drain, freezer: FrozenDateTimeFactory, body: Actor[..., Any], ran: list[Any]
+) -> None:
+    @actor
+    def outer() -> Any:
+        return chain(step(body.message(1), delay=60), body.message(2))
+
+    message = outer.send()
+    drain()
+    assert handle(message).status == "STARTED"
+    assert handle(message).revoke() == "REVOKED"
+    assert handle(message).status == "REVOKED"
+    with pytest.raises(Revoked):
+        handle(message).get()
+    freezer.tick(60)
+    drain()
+    assert ran == []
+    assert handle(message).revoke() == "REVOKED"
+
+
+def test_revoked_in_a_chain_nothing_of_it_runs_and_nothing_follows(
+    drain: Drain, freezer: FrozenDateTimeFactory, body: Actor[..., Any], ran: list[Any]
+) -> None:
+    @actor
+    def deeper() -> Any:
+        return group(step(body.message(1), delay=60), chain(step(body.message(2), delay=60), body.message(3)))
+
+    @actor
+    def outer() -> Any:
+        return chain(deeper.message(), body.message(4))
+
+    found = chain(outer.message(), body.message(5)).run()
+    drain()
+    drain()
+    first = handle(f"{found.workflow_id}.1")
+    assert first.status == "STARTED"
+    assert first.revoke() == "REVOKED"
+    assert (first.status, found.status) == ("REVOKED", "REVOKED")
+    freezer.tick(60)
+    drain()
+    assert ran == []
+
+
+def test_what_has_succeeded_in_the_place_of_a_message_stays(drain: Drain, body: Actor[..., Any]) -> None:
+    @actor
+    def outer() -> Any:
+        return chain(body.message())
+
+    alone, found = outer.send(), chain(outer.message(), body.message()).run()
+    drain()
+    for one in (handle(alone), handle(f"{found.workflow_id}.1")):
+        assert one.revoke() == "SUCCESS"
+        assert one.status == "SUCCESS"
+    assert found.status == "SUCCESS"
+
+
+def test_who_looks_before_a_body_has_gone_on_looks_again(
+    broker: RedisBroker,
+    drain: Drain,
+    freezer: FrozenDateTimeFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    body: Actor[..., Any],
+    ran: list[Any],
+) -> None:
+    """Between the look and the script the body has returned a canvas."""
+
+    @actor
+    def outer() -> Any:
+        return chain(step(body.message(), delay=60))
+
+    message = outer.send()
+    storage = broker.storage
+    looked: list[bool] = []
+    real = storage.call
+
+    def call(command: str, *args: Any, **options: Any) -> Any:
+        found = real(command, *args, **options)
+        if command == "HMGET" and args[0] == storage.keys.state(message.message_id) and "by" in args and not looked:
+            looked.append(True)
+            drain()
+        return found
+
+    monkeypatch.setattr(storage, "call", call)
+    assert handle(message).revoke() == "REVOKED"
+    freezer.tick(60)
+    drain()
+    assert ran == []

@@ -16,7 +16,13 @@ DAY = 86_400_000
 
 
 def revoke(
-    bench: Bench, by: str = "", *, order: str = "stay", claim: str = "", resent: list[bytes] | None = None
+    bench: Bench,
+    by: str = "",
+    *,
+    order: str = "stay",
+    claim: str = "",
+    seen_to: str = "",
+    resent: list[bytes] | None = None,
 ) -> list[str]:
     keys, queue = bench.keys, bench.queue
     other = QueueKeys(keys.namespace, "other")
@@ -24,7 +30,7 @@ def revoke(
     names += [keys.claim(claim), keys.claimed_items(claim)]
     for one in (other, queue):
         names += [one.delayed, one.payloads, one.ids]
-    args = ["m", order, 7 * DAY, 60_000, "why", keys.channel("m"), keys.revocations, "workers", 2, by, claim]
+    args = ["m", order, 7 * DAY, 60_000, "why", keys.channel("m"), keys.revocations, "workers", 2, by, claim, seen_to]
     reply = bench.run("revoke", [*names, *queue.streams], args, resent)
     return [part.decode() for part in reply]
 
@@ -146,3 +152,12 @@ def test_what_is_not_tracked_shows_nothing_but_its_delivery(bench: Bench) -> Non
     hold = bench.take()
     bench.started(hold, tracked=False)
     assert bench.hash(bench.keys.state("m")) == {b"v": b"1", b"by": hold.token.encode()}
+
+
+def test_what_goes_on_in_its_place_is_seen_to_first(bench: Bench) -> None:
+    bench.client.hset(bench.keys.state("m"), mapping={"v": 1, "by": "x", "instead": "w.2"})
+    before = dump(bench.storage)
+    assert revoke(bench, "x") == ["instead", "w.2"]
+    assert revoke(bench, "x", seen_to="w.1") == ["instead", "w.2"]
+    assert dump(bench.storage) == before
+    assert revoke(bench, "x", seen_to="w.2", resent=ENDED) == ["revoked", ""]

@@ -5,20 +5,22 @@
 --       then delayed, payloads and ids of each queue, then the streams of the queue where it was run last, by number
 -- ARGV: 1 message id, 2 "stop" ends a running body, "stay" does not, 3 ms for which it is remembered, 4 TTL in ms of the
 --       record, 5 exception (encoded), 6 the record's channel, 7 channel of the workers, 8 group, 9 number of queues,
---       10 the delivery that the record names ("" for none), 11 the idempotency key that it names, 12 number of operations, then
---       the operations (`step`, of a message of a workflow)
+--       10 the delivery that the record names ("" for none), 11 the idempotency key that it names, 12 what goes on in its place
+--       as far as that has been seen to ("" for nothing), 13 number of operations, then the operations (`step`, of a message of
+--       a workflow)
 -- Reply: {"revoked", ""}  it has ended: REVOKED
 --        {"running", state}  its body runs; no other delivery of it will
 --        {"ended", state}  it had ended before: nothing was done
+--        {"instead", id}  that goes on in its place and must be seen to first: nothing was done
 --        {"again", ""}  the record names another delivery, or key, by now: nothing was done
 -- Safe to resend: what was revoked has ended.
 local at = now(KEYS[1])
 local id, queues = ARGV[1], tonumber(ARGV[9])
-local record = redis.call('HMGET', KEYS[4], 'state', 'expires_at', 'by', 'claim')
+local record = redis.call('HMGET', KEYS[4], 'state', 'expires_at', 'by', 'claim', 'instead')
 local state = record[1] or ''
 local over = terminal(state)
-local ops, position = {}, 13
-for i = 1, tonumber(ARGV[12] or 0) do ops[i], position = parse(ARGV, position) end
+local ops, position = {}, 14
+for i = 1, tonumber(ARGV[13] or 0) do ops[i], position = parse(ARGV, position) end
 for i = 1, #ops do
   if not fits(ops[i]) then return {err = 'WRONGTYPE a key of the workflow holds something else; nothing was done'} end
 end
@@ -32,6 +34,7 @@ if over and not expired(record[2], at) then
   end
   return {'ended', state}
 end
+if not over and (record[5] or '') ~= ARGV[12] then return {'instead', record[5] or ''} end
 if not over and ((record[3] or '') ~= ARGV[10] or (record[4] or '') ~= ARGV[11]) then return {'again', ''} end
 
 local running = false
