@@ -87,7 +87,7 @@ def export_rows(
     total = -(-tables.count(origin, source) // PAGE)
     for page in each(cursor=pages.behind, key="number", position="last", total=total):
         parts.write(page.number, page.rows)
-    published = parts.join()
+    published = parts.join(pages.last)
     now = clock.now()
     export = exports.Export(
         maker,
@@ -116,13 +116,16 @@ class _Pages:
         self._database = database
         self._source = source
         self._key = key
+        #: The number of the last page that was had, in this execution or an earlier one.
+        self.last = 0
 
     def behind(self, position: list[Any] | None) -> Iterator[_Page]:
         """The pages behind a position, from the beginning when it is None."""
         number, after = (0, None) if position is None else (position[0], position[1:])
+        self.last = number
         rows = tables.rows(self._database, self._source, key=self._key, after=after, batch=PAGE)
         while page := list(islice(rows, PAGE)):
-            number += 1
+            self.last = number = number + 1
             yield _Page(number, [number, *(page[-1][name] for name in self._key)], page)
 
 

@@ -110,8 +110,9 @@ def import_file(
             good = rows.sort(chunk)
             if not dry_run:
                 _load(target, goal, good, scope=scope, number=chunk["index"])
+        rejects.check(len(chunks))
         total, bad = sum(chunk["rows"] for chunk in chunks), rejects.rows
-        url = rejects.join().url if bad else None
+        url = rejects.join(len(chunks)).url if bad else None
         if bad > max_bad * total:
             raise TooManyBadRows(
                 f"{bad:,} of {total:,} rows do not fit, more than max_bad={max_bad:g} allows: see {url}"

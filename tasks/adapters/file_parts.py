@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from .file_errors import BadFile
 from .file_places import Place, find, local_copy, open_binary
 from .file_writers import Published, Publisher, XlsxWriter, csv_header, dtype
 from .files import Format, open_rows, open_writer
@@ -78,8 +79,26 @@ class Parts:
         """How many rows all parts have."""
         return sum(rows for _, rows, _ in self._found())
 
-    def join(self) -> Published:
-        """Make the file of the parts, in their order. They stay, until ``remove``."""
+    def check(self, count: int) -> None:
+        """See that parts 1 to ``count`` are there.
+
+        Raises:
+          BadFile: one is not: somebody removed it, or it is on another machine's disk.
+        """
+        there = {number for number, _, _ in self._found()}
+        if gone := [number for number in range(1, count + 1) if number not in there]:
+            raise BadFile(
+                f"part {gone[0]} of {count} in {self.directory.url} is gone: it was cleaned away, or written on "
+                "another machine; send the message anew"
+            )
+
+    def join(self, count: int) -> Published:
+        """Make the file of parts 1 to ``count``, in their order. They stay, until ``remove``.
+
+        Raises:
+          BadFile: one is not there.
+        """
+        self.check(count)
         places = [place for _, _, place in sorted(self._found(), key=lambda part: part[0])]
         rows = self.rows
         if self._format == "xlsx":

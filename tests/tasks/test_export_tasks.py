@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,30 @@ def test_a_worker_that_dies_goes_on_with_the_page_that_was_in_flight(
     assert handle(message).get()["rows"] == 45
     assert ids(store, "out.csv") == list(range(1, 46))
     assert [path.name for path in store.root.iterdir()] == ["out.csv"], "no part is left behind"
+
+
+def test_an_export_whose_parts_were_cleaned_away_says_so_and_publishes_nothing(
+    drain: Drain, freezer: FrozenDateTimeFactory, store: Store, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.fill("goods", 45)
+    real = file_parts.Parts.write
+
+    def write(parts: file_parts.Parts, number: int, rows: Any) -> None:
+        real(parts, number, rows)
+        if number == 3 and not lost:
+            lost.append(parts.directory.path)
+            faults.kill_worker()
+
+    lost: list[str] = []
+    monkeypatch.setattr(file_parts.Parts, "write", write)
+    message = export_rows.send("goods", "out.csv")
+    drain()
+    shutil.rmtree(lost[0])
+    freezer.tick(LONG_ENOUGH)
+    drain()
+    with pytest.raises(BadFile, match="part 1 of 5"):
+        handle(message).get()
+    assert not (store.root / "out.csv").exists()
 
 
 def test_a_worker_that_dies_after_the_file_appeared_does_nothing_twice(

@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 
+from tasks.adapters.file_errors import BadFile
 from tasks.adapters.file_parts import Parts, parts_directory
 from tasks.adapters.file_places import Place, find, open_binary
 from tasks.adapters.file_settings import FileSettings
@@ -56,7 +57,7 @@ def test_parts_become_the_file_that_one_writer_would_have_made(
     parts.write(2, rows(4, 5))
     parts.write(1, rows(1, 3))
     assert not target.exists()
-    published = parts.join()
+    published = parts.join(2)
     parts.remove()
     assert (published.rows, published.url) == (5, target.url)
     with open_binary(target) as file:
@@ -74,7 +75,7 @@ def test_of_no_rows_a_file_is_made_that_says_which_columns_it_would_have(
 ) -> None:
     target = find(f"{directory}/out.{format}", settings)
     parts = Parts(target, format, COLUMNS, maker="m1")
-    assert parts.join().rows == 0
+    assert parts.join(0).rows == 0
     if format != "jsonl":  # which says so by its rows only
         with open_rows(target.url, settings=settings) as reader:
             assert list(reader.columns) == COLUMNS
@@ -91,7 +92,18 @@ def test_whoever_goes_on_finds_what_is_done_and_replaces_what_was_in_doubt(
     second = Parts(target, "csv", COLUMNS, maker="m1")
     second.write(2, rows(4, 5))
     assert second.rows == 5
-    assert second.join().rows == 5
+    assert second.join(2).rows == 5
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_of_parts_that_are_not_all_there_no_file_is_made(lost: int, directory: str, settings: FileSettings) -> None:
+    target = find(f"{directory}/out.csv", settings)
+    parts = Parts(target, "csv", COLUMNS, maker="m1")
+    for number in {1, 2, 3} - {lost}:
+        parts.write(number, rows(number, number))
+    with pytest.raises(BadFile, match=f"part {lost} of 3 .* is gone"):
+        parts.join(3)
+    assert not target.exists()
 
 
 def test_two_who_make_the_same_file_do_not_mix_their_parts(directory: str, settings: FileSettings) -> None:
@@ -109,7 +121,7 @@ def test_a_column_that_is_empty_in_one_part_has_the_type_of_the_next(directory: 
     parts = Parts(target, "parquet", ["id", "late"], maker="m1")
     parts.write(1, [{"id": 1, "late": None}])
     parts.write(2, [{"id": 2, "late": 2.5}])
-    parts.join()
+    parts.join(2)
     with open_rows(target.url, settings=settings) as reader:
         assert [row.values for row in reader.rows()] == [{"id": 1, "late": None}, {"id": 2, "late": 2.5}]
 
