@@ -13,6 +13,7 @@ from dramatiq import Broker, Middleware
 
 from understudy import clock, serialization
 from understudy.actors import declared
+from understudy.brokers.pipelines import TARGET
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
 from understudy.canvas.compose import Canvas as Composed
 from understudy.durations import to_millis
@@ -25,6 +26,7 @@ from understudy.errors import (
     SerializationError,
     ServerUnavailable,
     UnderstudyError,
+    WorkflowError,
 )
 from understudy.exceptions import encode_exception, format_traceback
 from understudy.outcome import Disposition
@@ -95,10 +97,16 @@ class States(Middleware):
     def _go_on(self, broker: SettlingBroker, held: HeldMessage, result: Composed) -> Exception | None:
         """Let a workflow run in the place of the message; an exception when it cannot, which fails the message."""
         try:
+            if TARGET in held.options:
+                raise WorkflowError(
+                    f"{held.actor_name} returned a canvas, and a pipeline made with | cannot wait for what that comes "
+                    f"to; write chain({held.actor_name}.message(...), ...) instead of the pipeline"
+                )
             continued(broker, held, result)
         except ServerUnavailable:
             raise
         except (UnderstudyError, TypeError) as error:
+            held.outcome.follow_ups.clear()  # also what a pipeline would hand the canvas to
             held.outcome.decide(Disposition.FAILED, reason=type(error).__name__)
             held.fail()
             return error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from dramatiq.middleware import SkipMessage
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import actor, handle
+from middleware import states
+from understudy import actor, chain, handle
 from understudy.brokers.settlement import SettlingBroker
-from understudy.errors import ResultTooLarge, SerializationError
+from understudy.errors import ResultTooLarge, SerializationError, WorkflowError
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
 
@@ -215,3 +217,52 @@ def test_the_wrong_arguments_by_name_are_a_failure(broker: SettlingBroker, drain
     drain()
     with pytest.raises(TypeError):
         handle(message).get()
+
+
+def test_what_goes_on_cannot_be_piped_on_and_says_what_to_write(broker: SettlingBroker, drain: Drain) -> None:
+    ran: list[object] = []
+
+    @actor
+    def inner() -> int:
+        ran.append("inner")
+        return 7
+
+    @actor
+    def outer() -> object:
+        return chain(inner.message())
+
+    @actor
+    def last(value: object) -> None:
+        ran.append(value)
+
+    pipe: Any = outer.message() | last.message()
+    first, second = pipe.run().messages
+    drain()
+    assert ran == []
+    with pytest.raises(WorkflowError, match=r"chain\(outer.message"):
+        handle(first).get()
+    assert handle(second).status == "FAILURE"
+
+
+def test_what_cannot_go_on_sends_nothing_that_waits_for_its_commit(
+    broker: SettlingBroker, drain: Drain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+
+    @actor
+    def note() -> None:
+        ran.append(1)
+
+    @actor
+    def outer() -> object:
+        note.send_with_options(when="committed")
+        return chain(note.message())
+
+    def refuse(*args: object) -> None:
+        raise WorkflowError("it is gone")
+
+    monkeypatch.setattr(states, "continued", refuse)
+    message = outer.send()
+    drain()
+    assert handle(message).status == "FAILURE"
+    assert ran == []
