@@ -58,6 +58,8 @@ def of_outcome(held: HeldMessage, known: Container[str], buckets: Sequence[float
         if held.execution is None:
             return None
         end = "handed_back"
+    elif outcome.continued is not None:
+        end = "continued"
     else:
         end = "skipped" if outcome.disposition is Disposition.DONE else "failure"
     return counted(held.actor_name if held.actor_name in known else UNKNOWN, held.queue_name, end, held.took, buckets)

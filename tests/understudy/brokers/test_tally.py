@@ -10,7 +10,7 @@ from dramatiq.middleware import SkipMessage
 from freezegun.api import FrozenDateTimeFactory
 
 from tests.understudy.brokers.helpers import put
-from understudy import Retry, actor, revoke
+from understudy import Retry, actor, chain, revoke
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.tally import BUCKETS, arguments, counted
 from understudy.errors import HandBack
@@ -172,3 +172,16 @@ def test_a_batch_says_each_row_once() -> None:
         "1:1000 0:0 2:0 1:1000",
     ]
     assert list(BUCKETS) == sorted(BUCKETS)
+
+
+def test_what_goes_on_as_a_workflow_is_counted_as_such(broker: RedisBroker, drain: Drain) -> None:
+    @actor
+    def inner() -> None: ...
+
+    @actor
+    def outer() -> Any:
+        return chain(inner.message())
+
+    outer.send()
+    drain()
+    assert executions(broker) == {"outer|default|continued": 1, "inner|default|success": 1}
