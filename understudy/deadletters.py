@@ -15,6 +15,7 @@ import base64
 import heapq
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -296,13 +297,18 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
 
 
 def fresh(payload: bytes) -> bytes:
-    """The message without what counted its earlier runs; all else stays byte for byte."""
+    """The message without what counted its earlier runs, with as much time until it expires as it had when it was made;
+    all else stays byte for byte."""
     try:
         fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         options = msgspec.json.decode(fields["options"], type=dict[str, msgspec.Raw])
     except (ValueError, KeyError):
         return payload  # whoever can read it may run it
     kept = {name: value for name, value in options.items() if name not in STALE_OPTIONS}
+    with suppress(ValueError, KeyError):  # it does not expire, or says so as nobody can read it
+        ends = msgspec.json.decode(kept["expires_at"], type=float)
+        made = msgspec.json.decode(fields["message_timestamp"], type=float) / 1000
+        kept["expires_at"] = msgspec.Raw(msgspec.json.encode(clock.now() + max(ends - made, 0.0)))
     return msgspec.json.encode({**fields, "options": kept})
 
 

@@ -407,3 +407,22 @@ def test_many_are_purged_in_batches_and_those_that_are_gone_do_not_count(
     assert letters.purge([*letters.walk(), gone]) == 1_001
     assert faults.exchanges.count("purge") == 3
     assert list(letters.walk()) == []
+
+
+def test_one_whose_time_was_over_has_as_much_of_it_again(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory
+) -> None:
+    @actor(expires=60)
+    def late() -> int:
+        if fails.pop():
+            raise ValueError
+        return 1
+
+    fails = [False, True]
+    message, letters = late.send(), DeadLetters(broker.storage)
+    drain()
+    freezer.tick(3_600)
+    (letter,) = letters.walk()
+    assert letters.requeue(letter) == "requeued"
+    drain()
+    assert handle(message).status == "SUCCESS"
