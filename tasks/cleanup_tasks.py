@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +29,14 @@ from understudy.options import did_you_mean
 from understudy.runtime import installed
 from understudy.settings import load
 
+logger = logging.getLogger(__name__)
+
 #: For how long things are kept when nobody says it.
 KEPT = timedelta(days=30)
+
+
+class SweepIncomplete(OSError):
+    """Some of a kind could not be removed; the others are gone."""
 
 
 class FailedKind(TypedDict):
@@ -57,7 +64,7 @@ def clean_up(
     kinds: Sequence[str] | None = None, *, older_than: float = KEPT.total_seconds(), dry_run: bool = False
 ) -> CleanUpResult:
     """Remove what is older than so many seconds: these kinds of things, or all. Exports go by their own time. A kind
-    that fails does not stop the others.
+    that fails does not stop the others, nor does an export whose file cannot be removed.
 
     Raises:
       ValueError: there is no such kind, or the age is negative; nothing was removed; not retried.
@@ -104,11 +111,23 @@ def _exports(before: float, dry_run: bool) -> int:
     database, now, count = open_database(), clock.now(), 0
     if dry_run:
         return exports.count_expired(database, now=now)
-    while batch := exports.expired(database, now=now):
+    last, failures = None, []
+    while batch := exports.expired(database, now=now, after=last):
         for export in batch:
-            # The file first: were it the other way round, a crash would leave one that nobody knows of.
-            sweeping.remove_export(export)
+            last = export
+            try:
+                # The file first: were it the other way round, a crash would leave one that nobody knows of.
+                sweeping.remove_export(export)
+            except Exception as error:  # noqa: BLE001 - whatever a store raises
+                # One that cannot be reached is no reason to keep all the others.
+                logger.warning("the file of export %s could not be removed (%s)", export.id, type(error).__name__)
+                failures.append(error)
+                continue
             count += exports.strike_out(database, export)
+    if failures:
+        raise SweepIncomplete(
+            f"{count:,} exports went, the files of {len(failures):,} could not be removed; of the first: {failures[0]}"
+        )
     return count
 
 

@@ -5,6 +5,7 @@ A symbolic link is never followed, and what is not below ``FILES_ROOT`` is never
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -14,13 +15,14 @@ from pathlib import Path
 from .exports import Export
 from .file_errors import FileRefused
 from .file_parts import parts_directory
-from .file_places import find
+from .file_places import Place, find
 from .file_settings import FileSettings
 
 #: Where rows go that did not fit, below FILES_ROOT.
 QUARANTINE = "quarantine"
 #: What a writer leaves behind that was killed.
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.part")
+_BUFFER = 1 << 20
 _PARTS = parts_directory("")
 
 
@@ -51,20 +53,29 @@ def remove(path: Path) -> None:
 
 
 def remove_export(export: Export, settings: FileSettings | None = None) -> bool:
-    """Remove the file of an export, if it is still the one that was exported: where it was, and as large. Returns
+    """Remove the file of an export, if it is still the one that was exported: where it was, byte for byte. Returns
     whether there was one.
 
     Raises:
-      OSError: its store is away.
+      FileRefused: its store cannot be reached from here.
+      OSError: its store is away, or it may not be removed.
     """
     try:
         place = find(export.url, settings)
     except FileRefused:
         return False  # FILES_ROOT was moved meanwhile: it is outside now
-    if not place.exists() or place.size() != export.bytes:
+    if not place.exists() or place.size() != export.bytes or _sha256(place) != export.sha256:
         return False
     place.remove()
     return True
+
+
+def _sha256(place: Place) -> str:
+    with Path(place.path).open("rb") if place.local else place.system().open(place.path, "rb") as stored:
+        digest = hashlib.sha256()
+        while part := stored.read(_BUFFER):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _below(directory: str) -> Iterator[os.DirEntry[str]]:

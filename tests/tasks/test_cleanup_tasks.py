@@ -126,6 +126,23 @@ def test_a_file_that_somebody_put_in_the_place_of_an_export_stays(drain: Drain, 
     assert exports.expired(litter.database, now=1e12)[0].url.endswith("new.csv")
 
 
+def test_an_export_whose_file_cannot_be_removed_stops_nothing_and_is_told(
+    drain: Drain, freezer: FrozenDateTimeFactory, litter: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILES_PROTOCOLS", "s3,nowhere")
+    for n, url in enumerate(("nowhere://a/b.csv", "s3://a/b.csv")):
+        exports.register(litter.database, exports.Export(f"e{n}", url, 1, 4, "ab" * 32, 0.0, 1.0))
+    message = clean_up.send(["exports", "quarantine"])
+    for _ in range(12):
+        drain()
+        freezer.tick(600)
+    result = handle(message).get()
+    assert [failed["kind"] for failed in result["failed"]] == ["exports"]
+    assert "the files of 2 could not be removed; of the first: " in result["failed"][0]["error"]
+    assert not (litter.root / "old.csv").exists()
+    assert not (litter.root / "quarantine/old.csv").exists()
+
+
 def test_a_kind_that_fails_is_tried_again_and_the_others_are_not(
     drain: Drain, freezer: FrozenDateTimeFactory, litter: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -74,13 +75,15 @@ def test_what_is_gone_already_is_no_error(settings: FileSettings) -> None:
 
 
 def export(path: Path, size: int) -> Export:
-    return Export("m1", str(path), 1, size, "ab" * 32, OLD, OLD)
+    return Export("m1", str(path), 1, size, hashlib.sha256(b"12345").hexdigest(), OLD, OLD)
 
 
 def test_the_file_of_an_export_is_removed_if_it_is_still_that_file(settings: FileSettings, tmp_path: Path) -> None:
     path = make(settings.root / "goods.csv", text="12345")
     assert not sweeping.remove_export(export(path, 6), settings), "another one lies there now"
-    assert path.exists()
+    path.write_text("54321")
+    assert not sweeping.remove_export(export(path, 5), settings), "another one of the same size"
+    path.write_text("12345")
     assert sweeping.remove_export(export(path, 5), settings)
     assert not path.exists()
     assert not sweeping.remove_export(export(path, 5), settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 from freezegun.api import FrozenDateTimeFactory
 
@@ -33,7 +34,9 @@ def test_what_is_of_no_use_any_more_is_cleaned_up_at_night(
 ) -> None:
     (store.root / "old.csv").write_text("rows")
     url = str(store.root / "old.csv")
-    exports.register(store.database, exports.Export("old", url, 1, 4, "ab" * 32, 0.0, clock.now() + 60))
+    exports.register(
+        store.database, exports.Export("old", url, 1, 4, sha256(b"rows").hexdigest(), 0.0, clock.now() + 60)
+    )
     tables.apply_once(store.database, scope="old", number=1, work=lambda _: 1)
     Scheduler(broker).run_once()
     freezer.move_to("2026-04-05 03:30:00")
