@@ -22,14 +22,12 @@ from understudy.keyed import ConcurrencyLimit, RateLimit
 from understudy.options import ActorOptions
 from understudy.outcome import Disposition
 from understudy.plans.place import TAKES
-from understudy.turns import Limit, Turn, Turns, member, own_key
+from understudy.turns import ARRIVED, Limit, Turn, Turns, member, own_key
 
 from .executions import of, opened
 
 logger = logging.getLogger(__name__)
 
-#: Where the arrival of a message is kept while it waits for its turn, so that it does not lose its place in line.
-ARRIVED = "arrived"
 #: Seconds for which a turn under a rate is good that was given before the body could begin.
 FRESH = 0.05
 

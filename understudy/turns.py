@@ -24,6 +24,8 @@ from .storage.client import Storage, Value
 
 Word = Literal["run", "ask", "rate", "places", "lost", "odd"]
 
+#: The option in which a message keeps when it arrived while it waits for its turn, so that it does not lose its place.
+ARRIVED = "arrived"
 #: Seconds for which a holder of a place is believed that is held in a queue where nobody here can look.
 BELIEVED = 3600.0
 #: The part of ``per`` by which a message may come late to its turn and delay nobody behind it; the longest, in ms. A

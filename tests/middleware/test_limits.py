@@ -15,6 +15,7 @@ from freezegun.api import FrozenDateTimeFactory
 from tests.understudy.brokers.helpers import dead_letters
 from understudy import ConcurrencyLimit, Idempotency, RateLimit, Retry, actor, chain, clock, group, handle
 from understudy.brokers import delays
+from understudy.brokers.held import HeldMessage
 from understudy.brokers.redis import RedisBroker
 from understudy.execution import current
 from understudy.states import State
@@ -391,6 +392,27 @@ def test_a_key_made_of_the_input_of_a_step_is_that_of_what_came_before(
     drain()
     assert log.names == ["first"]
     assert places == ["places:key:ada"]
+
+
+def test_what_goes_back_before_it_began_keeps_its_place_in_line(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, run_for: Run, log: Log
+) -> None:
+    @actor(rate_limit=RateLimit(1, per=60))
+    def body(name: str) -> None:
+        log.note(name)
+
+    body.send("first")
+    drain()
+    body.send("early")
+    (held,) = [one for one in [next(broker.consume("default", prefetch=1, timeout=10))] if one is not None]
+    broker.emit_after("fetch", [held])
+    freezer.tick(1)
+    body.send("late")
+    drain()
+    assert isinstance(held, HeldMessage)
+    broker.hand_back(held)  # as a worker does that stops, or has more than it can do
+    run_for(180)
+    assert log.names == ["first", "early", "late"]
 
 
 def test_an_actor_without_limits_asks_nothing(broker: RedisBroker, drain: Drain, faults: Faults) -> None:

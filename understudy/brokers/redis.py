@@ -33,6 +33,7 @@ from understudy.holds import GROUP, SUSPECT_AFTER, Hold
 from understudy.outcome import Disposition
 from understudy.settings import Settings
 from understudy.storage.client import Storage, Value
+from understudy.turns import ARRIVED
 
 from . import delays, outcomes, staging, tally
 from .committer import COMMITTED, MISFIT, UNCLAIMED, Committer, Settlement
@@ -359,6 +360,8 @@ class RedisBroker(QueueingBroker):
             # A copy, because a worker thread may come upon the message itself at any time.
             copy = HeldMessage(held._message, held.hold)
             copy.turn = held.turn
+            if held.turn is not None:
+                copy.options[ARRIVED] = held.turn.order  # its entry will be a new one, its place in line is not
             copy.outcome.decide(Disposition.HAND_BACK, reason="not begun")
             self.commit(copy)
 
