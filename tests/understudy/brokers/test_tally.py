@@ -10,7 +10,7 @@ from dramatiq.middleware import SkipMessage
 from freezegun.api import FrozenDateTimeFactory
 
 from tests.understudy.brokers.helpers import put
-from understudy import Retry, actor, chain, revoke
+from understudy import RateLimit, Retry, actor, chain, revoke
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.tally import BUCKETS, arguments, counted
 from understudy.errors import HandBack
@@ -93,6 +93,19 @@ def test_durations_go_to_their_buckets_and_into_the_sum(
     found = counters(broker)
     assert found.pop("body|default|success|sum") == pytest.approx(5_100_550_000, rel=1e-6)
     assert found == {f"body|default|success|{end}": 1 for end in ("0.005", "0.25", "0.5", "300", "inf")}
+
+
+def test_what_did_not_run_has_no_duration(broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory) -> None:
+    @actor(rate_limit=RateLimit(1, per=600))
+    def body() -> None: ...
+
+    body.send_with_options(expires=1)
+    freezer.tick(2)
+    body.send()
+    body.send()
+    drain()
+    found = {name for name in counters(broker) if not name.endswith("|sum")}
+    assert found == {"body|default|revoked|-", "body|default|success|0.005", "body|default|handed_back|-"}
 
 
 def test_what_is_not_committed_is_not_counted(broker: RedisBroker) -> None:
