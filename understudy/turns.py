@@ -74,7 +74,7 @@ class Turn:
       number: how often this delivery has asked before.
       word: the last answer.
       wait: seconds until it should come again.
-      due: the same as a time of the server's, in ms, if it is exact.
+      due: the same as a time of the server's, in ms, if it is exact; of a turn that is now, when it was given.
       at: when the answer came, by the clock that measures.
     """
 
@@ -94,6 +94,11 @@ class Turn:
         """Its limit of places, if it has one."""
         return next((limit for limit in self.limits if limit.kind == "places"), None)
 
+    @property
+    def rate(self) -> Limit | None:
+        """Its rate, if it has one."""
+        return next((limit for limit in self.limits if limit.kind != "places"), None)
+
 
 class Turns:
     """Every method raises ``ServerUnavailable`` when the server cannot be asked."""
@@ -109,16 +114,20 @@ class Turns:
         """
         keys = self.storage.keys
         names = [keys.clock, keys.limits, *(key for found in queues.values() for key in found)]
-        args: list[Value] = [GROUP, to_millis(BELIEVED), keys.wake, len(queues), *queues, len(turns)]
-        numbers: dict[str, int] = {}
+        limits: list[Value] = []
+        asked: list[Value] = []
+        numbers: dict[Limit, int] = {}
         for turn in turns:
-            args += (turn.token, turn.member, repr(turn.order), turn.number + 1, int(turn.begins), len(turn.limits))
-            for limit in turn.limits:
-                if limit.name not in numbers:
-                    numbers[limit.name] = len(names) + 1
+            asked += (turn.token, turn.member, repr(turn.order), turn.number + 1, int(turn.begins))
+            for limit in (turn.places, turn.rate):
+                number = 0 if limit is None else numbers.get(limit, 0)
+                if limit is not None and not number:
+                    number = numbers[limit] = len(numbers) + 1
+                    limits += (len(names) + 1, limit.name, limit.kind, limit.most, limit.per, limit.burst, limit.slack)
                     names += keys.limit(limit.name)
-                args += (numbers[limit.name], limit.name, limit.kind, limit.most, limit.per, limit.burst, limit.slack)
-        reply = self.storage.run("turns", names, args)
+                asked.append(number)
+        head: list[Value] = [GROUP, to_millis(BELIEVED), keys.wake, len(queues), *queues]
+        reply = self.storage.run("turns", names, [*head, len(numbers), *limits, len(turns), *asked])
         for turn, word, wait, due in zip(turns, reply[::3], reply[1::3], reply[2::3], strict=True):
             turn.number += 1
             turn.word, turn.wait = word.decode(), int(wait) / 1000

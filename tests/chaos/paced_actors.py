@@ -23,7 +23,16 @@ class Asking(Middleware):
             effect(f"asks {message.args[0]} 0")
 
 
+class Given(Middleware):
+    """Notes when the server gave a turn, by its own clock."""
+
+    def before_process_message(self, broker: Broker, message: Any) -> None:
+        if message.turn is not None:
+            effect(f"given {message.args[0]} {message.turn.due / 1_000:.6f}")
+
+
 tasks.broker.add_middleware(Asking(), before=Limits)
+tasks.broker.add_middleware(Given(), after=Limits)
 
 
 @actor(queue_name="chaos", rate_limit=RateLimit(50, per=1, key="paced"))

@@ -27,6 +27,8 @@ class Pace:
     Attributes:
       rate: bodies that began in a second, from the first to the last.
       most: the most that began in any second.
+      given, most_given: the same of the turns that the server gave, by its clock.
+      turned: by how many places a turn was displaced at the most.
       inversions: neighbours in the wrong order: of two that are on their way at once the second may come first.
       displaced: by how many places the one was displaced that was displaced the most.
       back: how often a message was handed back, on average.
@@ -34,6 +36,9 @@ class Pace:
 
     rate: float
     most: int
+    given: float
+    most_given: int
+    turned: int
     inversions: int
     displaced: int
     back: float
@@ -43,13 +48,33 @@ class Pace:
         """From what the bodies noted."""
         lines = [line.split() for line in lines_of(journal)]
         begun = sorted((float(at), int(name)) for word, name, at in lines if word == "begins")
+        given = sorted((float(at), int(name)) for word, name, at in lines if word == "given")
         asked = Counter(name for word, name, _ in lines if word == "asks")
         times, names = [at for at, _ in begun], [name for _, name in begun]
-        most = max(sum(start <= at < start + 1 for at in times[i : i + 4 * PACE]) for i, start in enumerate(times))
         wrong = sum(one > other for one, other in itertools.pairwise(names))
-        displaced = max(abs(place - name) for place, name in enumerate(names))
-        rate = (len(times) - 1) / (times[-1] - times[0])
-        return cls(round(rate, 2), most, wrong, displaced, round(sum(asked.values()) / len(names) - 1, 3))
+        turns = [at for at, _ in given]
+        return cls(
+            rate=_rate(times),
+            most=_most(times),
+            given=_rate(turns),
+            most_given=_most(turns),
+            turned=_displaced([name for _, name in given]),
+            inversions=wrong,
+            displaced=_displaced(names),
+            back=round(sum(asked.values()) / len(names) - 1, 3),
+        )
+
+
+def _rate(times: list[float]) -> float:
+    return round((len(times) - 1) / (times[-1] - times[0]), 2)
+
+
+def _most(times: list[float]) -> int:
+    return max(sum(start <= at < start + 1 for at in times[i : i + 4 * PACE]) for i, start in enumerate(times))
+
+
+def _displaced(names: list[int]) -> int:
+    return max(abs(place - name) for place, name in enumerate(names))
 
 
 def paced(stage: Plant, count: int, actor: str = "paced") -> tuple[list[Handle], Pace]:

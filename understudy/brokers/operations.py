@@ -27,6 +27,9 @@ class Operations:
         self.args: list[Value] = []
         self._numbers = {name: number for number, name in enumerate(fixed, start=1)}
         self._refusable = 0
+        #: The queues of the last turn, and how they are named in it: they are mostly those of the next one, too.
+        self._queues: Mapping[str, Sequence[str]] = {}
+        self._text = ""
 
     def number(self, key: str) -> int:
         """The number of ``key`` in KEYS."""
@@ -115,10 +118,14 @@ class Operations:
             repr(turn.order),
             limit.most,
             action,
-            len(queues),
+            self._text_of(queues),
         )
-        for name, (*_, delayed, ids) in queues.items():
-            self.args += (name, number(delayed), number(ids))
+
+    def _text_of(self, queues: Mapping[str, Sequence[str]]) -> str:
+        if queues is not self._queues:
+            pairs = ((name, self.number(delayed), self.number(ids)) for name, (*_, delayed, ids) in queues.items())
+            self._queues, self._text = queues, "".join(f"{name}/{delayed}/{ids}/" for name, delayed, ids in pairs)
+        return self._text
 
     def state(self, record: str, outcome: Outcome, *, channel: str, ttl: float) -> None:
         """The state and the fields of a record."""

@@ -45,6 +45,7 @@ class QueueingBroker(SettlingBroker):
         super().prepare(storage, settings)
         self.worker_id = new_name()
         self._queue_keys: dict[str, QueueKeys] = {}
+        self._lines: dict[str, tuple[str, ...]] = {}
         self._calls = itertools.count()
         self._producer = storage.keys.producer(self.worker_id)
 
@@ -90,11 +91,13 @@ class QueueingBroker(SettlingBroker):
     def lines(self) -> dict[str, tuple[str, ...]]:
         """Every queue that is known here: its streams, delayed messages and their ids, where holders and waiting
         messages are looked for."""
-        found: dict[str, tuple[str, ...]] = {}
-        for name in self.queues:
-            keys = self.keys_of(name)
-            found[name] = (*keys.streams, keys.delayed, keys.ids)
-        return found
+        if len(self._lines) != len(self.queues):  # none is ever taken away
+            found: dict[str, tuple[str, ...]] = {}
+            for name in tuple(self.queues):
+                keys = self.keys_of(name)
+                found[name] = (*keys.streams, keys.delayed, keys.ids)
+            self._lines = found
+        return self._lines
 
     def begin_soon(self, queue_name: str) -> int:
         """How many of the messages of a queue that are fetched now begin at once, or in a moment."""

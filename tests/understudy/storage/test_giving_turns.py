@@ -270,6 +270,21 @@ def test_messages_under_several_limits_ask_in_one_call(bench: Bench) -> None:
     assert ask(bench, *turns) == ["run", "run", "rate", "rate"]
 
 
+@pytest.mark.parametrize("limits", [(RATE, Limit(RATE.name, "bucket", 1, 1_000)), (PLACES, RATE), (WINDOW,)])
+def test_who_asks_together_is_answered_as_one_after_the_other(bench: Bench, limits: tuple[Limit, ...]) -> None:
+    """Also when two actors say different things of one limit."""
+    answers = []
+    fresh = benches(bench)
+    for together in (True, False):
+        one = next(fresh)
+        turns = [turn(one, one.take(str(n)), str(n), limits[n % len(limits)], order=n + 1) for n in range(7)]
+        for some in [turns] if together else [[each] for each in turns]:
+            Turns(one.storage).ask(some, lines(one))
+        answers.append([(each.word, each.wait, each.due) for each in turns])
+    assert answers[0] == answers[1]
+    assert {"run"} < {word for word, _, _ in answers[0]}
+
+
 @pytest.mark.parametrize("limit", [PLACES, RATE, WINDOW])
 @pytest.mark.parametrize("part", range(4))
 def test_a_key_that_holds_something_else_lets_nobody_in(bench: Bench, limit: Limit, part: int) -> None:
@@ -353,8 +368,37 @@ def test_whichever_call_fails_a_place_is_left_or_waited_for_or_nothing_is_done(b
     assert {"call ZADD", "call ZSCORE", "call ZCARD"} <= set(seen)
 
 
-def asked_plainly(one: Bench, message: str) -> tuple[Hold, Turn]:
+@pytest.mark.brokers("server")
+def test_whichever_call_fails_all_places_of_a_batch_are_free_and_those_in_line_are_woken(bench: Bench) -> None:
+    several, single = Limit(PLACES.name, "places", 4), Limit("places:key:other", "places", 1)
+    seen: list[str] = []
+    for one, nth in zip(benches(bench), range(4, 200), strict=False):
+        names = ("a", "b", "c", "d", "e")
+        limits = (several, several, several, several, single)
+        running = [asked_plainly(one, name, limit) for name, limit in zip(names, limits, strict=True)]
+        assert [asks.word for _, asks in running] == ["run"] * 5
+        for name, limit in (("f", several), ("g", several), ("h", single)):
+            hold, asks = asked_plainly(one, name, limit)
+            one.settle((hold, [join(one, asks, limit), one.later(name.encode(), delay=300, message=name)]))
+        injected = Injected(one.storage, "settle", nth=nth)
+        outcomes = [
+            (hold, [one.state(State.SUCCESS, name), leave(one, asks, limit)])
+            for name, limit, (hold, asks) in zip(names, limits, running, strict=True)
+        ]
+        try:
+            verdicts = one.settle(*outcomes)
+        except ServerUnavailable:
+            break  # the note of the batch: nothing comes after it
+        what = injected.failed()
+        seen.append(what)
+        assert verdicts == "ccccc", what
+        assert [one.client.zcard(one.keys.limit(limit.name)[1]) for limit in (several, single)] == [0, 0], what
+        assert {b"f", b"g", b"h"} <= set(promoted(one)), what
+    assert {"call ZREM", "call ZCARD", "call ZADD"} <= set(seen)
+
+
+def asked_plainly(one: Bench, message: str, *limits: Limit) -> tuple[Hold, Turn]:
     hold = one.take(message)
-    asks = turn(one, hold, message)
+    asks = turn(one, hold, message, *limits)
     Turns(one.storage).ask([asks], lines(one))
     return hold, asks

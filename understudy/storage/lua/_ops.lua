@@ -19,7 +19,7 @@
 --            left out, while another message stands under the lock
 --   free     lock, message id, "1" when the message has ended       it does not stand any more, if it did
 --   turn     head, uses, line and due of a limit of places, channel to wake, delivery token, "queue/message id", when it
---            arrived, how many places, "leave" or "join", n, then n triples queue, delayed, ids. "leave": the place of this
+--            arrived, how many places, "leave" or "join", queues as "name/delayed/ids/" each. "leave": the place of this
 --            delivery is free, and the first in line are woken. "join": it had none and waits in line; the operation after
 --            it, its `later`, is due at once if a place has become free for it meanwhile
 local LENGTH = { turn = 11, unique = 8, free = 3, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
@@ -35,8 +35,8 @@ local function parse(argv, at)
   local fixed = LENGTH[name]
   for i = 1, fixed do op[i] = argv[at + i] end
   at = at + fixed + 1
-  if name == 'state' or name == 'marks' or name == 'turn' then
-    local n = (name == 'turn' and 3 or 2) * tonumber(op[fixed])
+  if name == 'state' or name == 'marks' then
+    local n = 2 * tonumber(op[fixed])
     op.pairs = {}
     for i = 1, n do op.pairs[i] = argv[at + i - 1] end
     at = at + n
@@ -296,13 +296,23 @@ end
 
 UNDO.free = UNDO.unique
 
-function APPLY.turn(op, at, follower)
-  local queues, member = {}, op[7]
-  for i = 1, #op.pairs, 3 do
-    queues[op.pairs[i]] = { false, false, false, KEYS[tonumber(op.pairs[i + 1])], KEYS[tonumber(op.pairs[i + 2])] }
+-- queues_of(text): the queues that a `turn` names, in which nobody can look for holders here.
+local known_queues = {}
+local function queues_of(text)
+  if not known_queues[text] then
+    known_queues[text] = {}
+    for name, delayed, ids in string.gmatch(text, '([^/]*)/(%d+)/(%d+)/') do
+      known_queues[text][name] = { false, false, false, KEYS[tonumber(delayed)], KEYS[tonumber(ids)] }
+    end
   end
-  local limit = { head = key(op, 1), uses = key(op, 2), line = key(op, 3), due = key(op, 4) }
-  op.give = turns(queues, '', op[5], at)
+  return known_queues[text]
+end
+
+local function limit_of(op) return { head = key(op, 1), uses = key(op, 2), line = key(op, 3), due = key(op, 4) } end
+
+function APPLY.turn(op, at, follower)
+  local member, limit = op[7], limit_of(op)
+  op.give = turns(queues_of(op[11]), '', op[5], at, true)
   if op[10] == 'leave' then
     op.give.put(limit.uses, op[6])
     op.give.forget(limit, member)

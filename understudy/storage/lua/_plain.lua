@@ -1,23 +1,30 @@
 -- _plain: put before `settle`, after the operations. What most messages come to: they ended well, and nothing follows but
--- their record, and their claim that is complete. The operations `begun`, `state` and `claim` say the same and see to every
--- other case; for these it costs half of that, because much is asked for the whole batch at once, and nothing is built.
+-- their record, their claim that is complete, and their place that is free. The operations `begun`, `state`, `claim` and
+-- `turn` say the same and see to every other case; for these it costs half of that, because much is asked for the whole batch at once, and nothing is built.
 -- Whatever turns out to be less simple is put back as it was, and settled by the operations.
 
 -- plain(outcome, at, count): whether the `count` operations at ARGV[at] are no others. Returns the position behind them, and
 -- notes where each of them stands.
 local function plain(outcome, at, count)
-  local begun, claim
+  local begun, claim, turn
   if ARGV[at] == 'begun' then begun, at, count = at, at + 3, count - 1 end
   if ARGV[at] ~= 'state' or ARGV[at + 3] ~= 'SUCCESS' then return nil end
   local state, last = at, at + 5 + 2 * tonumber(ARGV[at + 5])
-  if count == 2 and ARGV[last + 1] == 'claim' and ARGV[last + 4] == 'complete' then claim, count = last + 1, 1 end
+  local behind = last + 1
+  if count > 1 and ARGV[behind] == 'claim' and ARGV[behind + 3] == 'complete' then
+    claim, behind, count = behind, behind + 8, count - 1
+  end
+  if count > 1 and ARGV[behind] == 'turn' and ARGV[behind + 10] == 'leave' then
+    turn, behind, count = behind, behind + 12, count - 1
+  end
   if count ~= 1 then return nil end
   for i = state + 7, last, 2 do if ARGV[i] == '' then return nil end end -- fields to be removed
   outcome.begun, outcome.state, outcome.last, outcome.claim = begun, state, last, claim
   outcome.record, outcome.channel = KEYS[tonumber(ARGV[state + 1])], ARGV[state + 4]
   if begun then outcome.started = KEYS[tonumber(ARGV[begun + 1])] end
   if claim then outcome.name, outcome.items = KEYS[tonumber(ARGV[claim + 1])], KEYS[tonumber(ARGV[claim + 5])] end
-  return claim and claim + 8 or last + 1
+  if turn then outcome.turn = parse(ARGV, turn) end
+  return behind
 end
 
 -- none(outcomes, which): whether nothing lies under these keys of theirs.
@@ -48,6 +55,7 @@ local NOTHING = {}
 local function settled(outcome, group, at, absent)
   local record, claim = outcome.record, outcome.claim
   if outcome.begun and not fits({ name = 'begun', ARGV[outcome.begun + 1] }) then return false end
+  if outcome.turn and not fits(outcome.turn) then return false end
   local found = NOTHING
   if not absent.record or absent[record] then found = redis.call('HGETALL', record) end
   for i = 1, #found, 2 do
@@ -117,6 +125,41 @@ local function sweep(outcomes)
   for _, outcome in ipairs(listened(outcomes)) do tell(outcome.channel, 'SUCCESS') end
 end
 
+-- leave_together(ops, at): the places of these deliveries, of one limit, are free.
+local function leave_together(ops, at)
+  local op, tokens, members = ops[#ops], {}, {}
+  for i, one in ipairs(ops) do tokens[i], members[i] = one[6], one[7] end
+  local limit = limit_of(op)
+  redis.call('ZREM', limit.uses, unpack(tokens))
+  if redis.call('ZCARD', limit.line) == 0 then return end
+  redis.call('ZREM', limit.line, unpack(members))
+  redis.call('ZREM', limit.due, unpack(members))
+  local give = turns(queues_of(op[11]), '', op[5], at)
+  give.seats(limit, give.free(limit, tonumber(op[9])))
+end
+
+-- leave(outcomes, at): the places of what is committed are free. A place that was left behind would not be held, and be
+-- found free by whoever asks; but nobody would be woken for it, so what fails together is tried one by one.
+local function leave(outcomes, at)
+  local limits, by_name = {}, {}
+  for _, outcome in ipairs(outcomes) do
+    local op = outcome.turn
+    if op then
+      local name = op[2]
+      if not by_name[name] then
+        by_name[name] = {}
+        limits[#limits + 1] = by_name[name]
+      end
+      table.insert(by_name[name], op)
+    end
+  end
+  for _, ops in ipairs(limits) do
+    if not pcall(leave_together, ops, at) then
+      for _, op in ipairs(ops) do pcall(APPLY.turn, op, at) end
+    end
+  end
+end
+
 -- settle_plain(outcomes, group, at): settles those of them that are as simple as they look, and notes so. For a few of them it
 -- is not worth its questions.
 local function settle_plain(outcomes, group, at)
@@ -133,5 +176,6 @@ local function settle_plain(outcomes, group, at)
       if outcome.found then as_it_was(outcome.record, outcome.found) end
     end
   end
+  leave(committed, at)
   sweep(committed)
 end

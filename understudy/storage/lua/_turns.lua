@@ -8,9 +8,9 @@
 --   due   sorted set: the same members -> when they are expected, in ms
 -- A queue has five: its three streams, its delayed messages, their ids. `queues` has them by the queue's name; where it has
 -- no streams nobody can look there.
--- turns(queues, group, channel, at): the functions. They are made where there is a limit, and nobody else pays for them.
--- All that they write but the head is noted, and can be taken back.
-local function turns(queues, group, channel, at)
+-- turns(queues, group, channel, at, notes): the functions. They are made where there is a limit, and nobody else pays for them.
+-- If `notes`, all that they write but the head is noted, and can be taken back.
+local function turns(queues, group, channel, at, notes)
   -- Milliseconds for which a member that should have come is waited for: one told its time, one woken for a place; and by
   -- which one may come late without losing its time in an even row.
   local LATE, WOKEN, CATCH_UP = 1000, 2000, 1000
@@ -21,11 +21,15 @@ local function turns(queues, group, channel, at)
   -- Milliseconds for which a turn is known, so that whoever asks again for an answer that was lost gets it.
   local KNOWN = 15000
   local self, noted = {}, {}
+  -- What the heads of buckets say, by their keys: nobody else writes them while a script runs.
+  local heads = {}
 
   local function put(name, member, score)
-    local found = redis.call('ZSCORE', name, member)
-    if not found and not score then return end
-    noted[#noted + 1] = { name, member, found }
+    if notes then
+      local found = redis.call('ZSCORE', name, member)
+      if not found and not score then return end
+      noted[#noted + 1] = { name, member, found }
+    end
     if score then redis.call('ZADD', name, score, member) else redis.call('ZREM', name, member) end
   end
 
@@ -109,9 +113,12 @@ local function turns(queues, group, channel, at)
 
   -- place(limit, one): there is a place for this message, and for all that came before it. If not, it stands in line.
   function self.place(limit, one)
+    limit.waiting = nil
     if redis.call('ZSCORE', limit.uses, one.token) then return true end
     local free = self.free(limit, limit.most)
-    if redis.call('ZCARD', limit.line) == 0 and free > 0 then return true end
+    limit.waiting = redis.call('ZCARD', limit.line)
+    if limit.waiting == 0 and free > 0 then return true end
+    limit.waiting = nil
     put(limit.line, one.member, one.order)
     put(limit.due, one.member, at)
     return self.seats(limit, free)[one.member] or false
@@ -120,7 +127,7 @@ local function turns(queues, group, channel, at)
   -- take(limit, one, believed): it takes the place.
   function self.take(limit, one, believed)
     put(limit.uses, one.token, at + believed)
-    forget(limit, one.member)
+    if limit.waiting ~= 0 then forget(limit, one.member) end
   end
 
   -- How late a message may come and still count at its time, in the even row of a bucket.
@@ -143,31 +150,41 @@ local function turns(queues, group, channel, at)
   -- who follow.
   function self.when(limit, one)
     local mine, before = one.token .. '#' .. one.number, one.token .. '#' .. (one.number - 1)
+    limit.waiting = nil
     if redis.call('ZSCORE', limit.uses, mine) then return at, true end
     local even, gap = limit.kind == 'bucket', limit.per / limit.most
     limit.within = limit.most + limit.burst - 1
     limit.counted = limit.within <= MOST or not even
-    local unused = tonumber(redis.call('ZSCORE', limit.uses, before) or nil)
+    local unused = one.number > 0 and tonumber(redis.call('ZSCORE', limit.uses, before) or nil)
     if even then
-      local head = redis.call('HMGET', limit.head, 'next', 'full', 'first', 'last')
-      limit.next, limit.full, limit.first = tonumber(head[1] or '0'), head[2] or '0', head[3] or ''
+      local row = heads[limit.head]
+      if not row then
+        local found = redis.call('HMGET', limit.head, 'next', 'full', 'first', 'last')
+        row = { next = tonumber(found[1] or '0'), full = found[2] or '0', first = found[3] or '', last = found[4] }
+        heads[limit.head] = row
+      end
+      limit.row = row
       -- It had its turn, and did not begin in time. That one is given back, unless the bucket has been full since: it would
       -- have run over.
-      if unused and (before == head[4] or (before ~= limit.first and unused >= tonumber(limit.full))) then
-        limit.next = limit.next - gap
-        redis.call('HSET', limit.head, 'next', string.format('%.4f', limit.next))
+      if unused and (before == row.last or (before ~= row.first and unused >= tonumber(row.full))) then
+        row.next = row.next - gap
+        redis.call('HSET', limit.head, 'next', string.format('%.4f', row.next))
       end
     end
     if unused then put(limit.uses, before) end
-    for _, gone in ipairs(redis.call('ZRANGEBYSCORE', limit.due, '-inf', at - LATE, 'LIMIT', 0, 100)) do
-      if gone ~= one.member then forget(limit, gone) end
-    end
     local waiting, ahead = redis.call('ZCARD', limit.line), 0
-    if waiting > 0 then ahead = redis.call('ZCOUNT', limit.line, '-inf', '(' .. one.order) end
+    if waiting > 0 then
+      for _, gone in ipairs(redis.call('ZRANGEBYSCORE', limit.due, '-inf', at - LATE, 'LIMIT', 0, 100)) do
+        if gone ~= one.member then forget(limit, gone) end
+      end
+      waiting = redis.call('ZCARD', limit.line)
+      if waiting > 0 then ahead = redis.call('ZCOUNT', limit.line, '-inf', '(' .. one.order) end
+    end
+    limit.waiting = waiting
     local due, rank = 0, 1
     if even then
       limit.from = waiting > 0 and at - late(limit) or at
-      due = math.max(limit.next, limit.from) + (ahead - limit.burst + 1) * gap
+      due = math.max(limit.row.next, limit.from) + (ahead - limit.burst + 1) * gap
     end
     limit.counts = at
     if limit.counted then
@@ -191,13 +208,20 @@ local function turns(queues, group, channel, at)
   function self.begin(limit, one)
     local mine = one.token .. '#' .. one.number
     if limit.kind == 'bucket' then
-      if limit.from >= limit.next then limit.next, limit.full, limit.first = limit.from, at, mine end
+      local row = limit.row
+      if limit.from >= row.next then row.next, row.full, row.first = limit.from, at, mine end
       -- Before the others, so that a failure behind it costs a turn and gives none away.
-      redis.call('HSET', limit.head, 'next', string.format('%.4f', limit.next + limit.per / limit.most), 'full', limit.full,
-        'first', limit.first, 'last', mine)
+      row.next, row.last = row.next + limit.per / limit.most, mine
+      redis.call('HSET', limit.head, 'next', string.format('%.4f', row.next), 'full', row.full, 'first', row.first, 'last', mine)
     end
     put(limit.uses, mine, string.format('%.4f', limit.counts))
-    forget(limit, one.member)
+    if limit.waiting ~= 0 then forget(limit, one.member) end
+    limit.grown = true
+  end
+
+  -- trim(limit): turns that nothing depends on any more are forgotten.
+  function self.trim(limit)
+    if not limit.grown then return end
     redis.call('ZREMRANGEBYSCORE', limit.uses, '-inf', at - math.max(KNOWN, limit.counted and limit.per + limit.slack or 0))
     redis.call('ZREMRANGEBYRANK', limit.uses, 0, string.format('%d', -1 - math.max(MOST, limit.counted and limit.within or 0)))
   end

@@ -3,11 +3,12 @@
 -- KEYS: 1 clock, 2 the limits there are, then for each queue its streams, delayed and ids, then for each limit its head, uses,
 --       line and due (see `_turns`)
 -- ARGV: 1 group, 2 ms for which a holder is believed in whose queue nobody can look, 3 channel to wake, 4 number of queues,
---       their names, number of messages, then for each: delivery token, "queue/message id", when it arrived, how often this
---       delivery has asked before, "1" if it would begin now or "0" if not yet, number of limits, then for each: number of its first key, name, kind ("bucket", "window",
---       "places"), how many, within how many ms, burst, slack in ms
+--       their names, number of limits, then for each: number of its first key, name, kind ("bucket", "window", "places"), how
+--       many, within how many ms, burst, slack in ms; number of messages, then for each: delivery token, "queue/message id",
+--       when it arrived, how often this delivery has asked before, "1" if it would begin now or "0" if not yet, the numbers of
+--       its limit of places and of its rate, 0 if it has none
 -- Reply: for each message a word, a number of ms, and a time in ms
---        "run"     its turn is now
+--        "run"     its turn is now, given at that time
 --        "ask"     its turn may be when it begins: nothing was done
 --        "rate"    its turn is in so many ms, at that time
 --        "places"  all places are taken: it is woken when one is free, and looks again after so many ms
@@ -43,8 +44,9 @@ local function held_by(token)
 end
 
 -- keep(limit): what the limit is, for whoever looks; and until when its keys are kept, if nobody asks again. Places are kept
--- as long as they are taken.
+-- as long as they are taken. Done once, when all have their answers.
 local function keep(limit)
+  give.trim(limit)
   redis.call('HSET', limit.head, 'v', '1', 'kind', limit.kind, 'most', limit.most, 'per', limit.per, 'burst', limit.burst)
   redis.call('ZADD', KEYS[2], at, limit.name)
   local ms = limit.per + 60000
@@ -61,12 +63,11 @@ end
 
 local function answer(one)
   if not held_by(one.token) then return 'lost', 0 end
-  for _, limit in ipairs(one) do if not fits(limit) then return 'odd', 0 end end
-  local places, rate
-  for _, limit in ipairs(one) do if limit.kind == 'places' then places = limit else rate = limit end end
+  local places, rate = one.places, one.rate
+  if places and not fits(places) or rate and not fits(rate) then return 'odd', 0 end
   if places and not give.place(places, one) then
     if rate then give.forget(rate, one.member) end
-    keep(places)
+    places.asked = true
     return 'places', redis.call('ZRANK', places.line, one.member) < places.most and SOON or SELDOM
   end
   if rate then
@@ -75,7 +76,7 @@ local function answer(one)
       -- Whole milliseconds are what time is compared in.
       due = string.format('%.4f', math.ceil(due - 0.0005) - 1 + rank)
       give.wait(rate, one, due)
-      keep(rate)
+      rate.asked = true
       if places and not redis.call('ZSCORE', places.uses, one.token) then
         -- The place is for the next one in line.
         give.forget(places, one.member)
@@ -85,37 +86,36 @@ local function answer(one)
     end
     if not one.begins then return 'ask', 0 end
     if not had then give.begin(rate, one) end
-    keep(rate)
+    rate.asked = true
   end
   if not one.begins then return 'ask', 0 end
   if places then
     give.take(places, one, believed)
-    keep(places)
+    places.asked = true
   end
-  return 'run', 0
+  return 'run', 0, at
 end
 
 room(KEYS[1]) -- a body begins when the server is full, too
-local reply = {}
-local count = tonumber(ARGV[position])
-position = position + 1
-for _ = 1, count do
-  local one = { token = ARGV[position], member = ARGV[position + 1], order = ARGV[position + 2],
-    number = tonumber(ARGV[position + 3]), begins = ARGV[position + 4] == '1' }
-  local limits = tonumber(ARGV[position + 5])
-  position = position + 6
-  for i = 1, limits do
-    local first = tonumber(ARGV[position])
-    one[i] = { head = KEYS[first], uses = KEYS[first + 1], line = KEYS[first + 2], due = KEYS[first + 3],
-      name = ARGV[position + 1], kind = ARGV[position + 2], most = tonumber(ARGV[position + 3]),
-      per = tonumber(ARGV[position + 4]), burst = tonumber(ARGV[position + 5]), slack = tonumber(ARGV[position + 6]) }
-    position = position + 7
-  end
+local reply, limits = {}, {}
+for i = 1, tonumber(ARGV[position]) do
+  local at_it = position + 7 * i - 6
+  local first = tonumber(ARGV[at_it])
+  limits[i] = { head = KEYS[first], uses = KEYS[first + 1], line = KEYS[first + 2], due = KEYS[first + 3],
+    name = ARGV[at_it + 1], kind = ARGV[at_it + 2], most = tonumber(ARGV[at_it + 3]),
+    per = tonumber(ARGV[at_it + 4]), burst = tonumber(ARGV[at_it + 5]), slack = tonumber(ARGV[at_it + 6]) }
+end
+position = position + 7 * #limits + 1
+for first = position + 1, position + 7 * tonumber(ARGV[position]), 7 do
+  local one = { token = ARGV[first], member = ARGV[first + 1], order = ARGV[first + 2],
+    number = tonumber(ARGV[first + 3]), begins = ARGV[first + 4] == '1',
+    places = limits[tonumber(ARGV[first + 5])], rate = limits[tonumber(ARGV[first + 6])] }
   local word, ms, due = answer(one)
   reply[#reply + 1] = word
   reply[#reply + 1] = ms
   reply[#reply + 1] = due or ''
 end
+for _, limit in ipairs(limits) do if limit.asked then keep(limit) end end
 -- What nobody has asked of for a day is forgotten, a bounded number at a time.
 local old = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', at - 86400000, 'LIMIT', 0, 100)
 if #old > 0 then redis.call('ZREM', KEYS[2], unpack(old)) end
