@@ -126,6 +126,8 @@ class RateMachine(RuleBasedStateMachine):
         self.numbers = itertools.count()
         self.waiting: list[Waiting] = []
         self.given: list[float] = []
+        #: Until when those who were revoked are waited for, at the most.
+        self.expected = 0.0
         self.asked: Counter[str] = Counter()
         self.disturbed = False
         self.names: list[tuple[int, float]] = []
@@ -198,7 +200,9 @@ class RateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def one_is_revoked(self, data: st.DataObject) -> None:
-        self.waiting.remove(data.draw(st.sampled_from(self.waiting)))
+        one = data.draw(st.sampled_from(self.waiting))
+        self.waiting.remove(one)
+        self.expected = max(self.expected, one.due)
         self.disturbed = True
 
     @rule()
@@ -217,7 +221,8 @@ class RateMachine(RuleBasedStateMachine):
             in_time = [order for _, order in sorted(self.names)]
             assert in_time == sorted(in_time), "the first in line was first"
             assert max(self.asked.values(), default=0) <= 2, "who was told when to come was let in"
-        self.clock.move_to(clock.utc((milliseconds() + LATE + self.limit.per + 1) / 1_000))
+        over = max(milliseconds(), self.expected) + LATE + self.limit.per + 1
+        self.clock.move_to(clock.utc(over / 1_000))
         _, turn = self.bench.take_message("last", milliseconds(), self.limit)
         assert self.bench.ask(turn) == ["run"]
         assert self.bench.left(self.limit) == [[], []]

@@ -6,7 +6,7 @@
 --       their names, number of limits, then for each: number of its first key, name, kind ("bucket", "window", "places"), how
 --       many, within how many ms, burst, slack in ms; number of messages, then for each: delivery token, "queue/message id",
 --       when it arrived, how often this delivery has asked before, "1" if it would begin now or "0" if not yet, the numbers of
---       its limit of places and of its rate, 0 if it has none
+--       its limit of places and of its rate (0: it has none)
 -- Reply: for each message a word, a number of ms, and a time in ms
 --        "run"     its turn is now, given at that time
 --        "ask"     its turn may be when it begins: nothing was done
