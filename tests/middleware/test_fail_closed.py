@@ -36,6 +36,7 @@ ASKS: dict[str, tuple[str, ...]] = {
     "Idempotency": ("claim",),
     "Revocation": ("revoked",),
     "Expiry": (),
+    "CircuitBreakers": ("circuit",),
     "Limits": ("turns",),
     "States": (),
     "Progress": (),
@@ -291,11 +292,12 @@ def test_each_hook_asks_what_the_table_says_and_nothing_else(
     drain()
     body.ran_once()
     assert list(asked) == [name for name in ASKS if name in asked], "they were called in the order of the table"
-    # What guards idempotent actors only, those that expire or are under limits, or reads the input of a step, is not
-    # called for others.
-    assert set(ASKS) - set(asked) <= {"Canvas", "Idempotency", "Expiry", "Limits"}
+    # What guards idempotent actors only, those that expire, are under limits or behind a circuit, or reads the input of
+    # a step, is not called for others.
+    assert set(ASKS) - set(asked) <= {"Canvas", "Idempotency", "Expiry", "CircuitBreakers", "Limits"}
     assert ("Idempotency" in asked) == ("idempotency" in ACTORS[options])
     assert ("Limits" in asked) == ("rate_limit" in ACTORS[options])
+    assert ("CircuitBreakers" in asked) == ("circuit_breaker" in ACTORS[options])
     for name, exchanges in asked.items():
         assert exchanges == list(ASKS[name])
     assert asked["Revocation"] == ["revoked"]
