@@ -58,7 +58,7 @@ up: $(STAMP) ## Run the embedded server and workers until Ctrl-C
 	@exec $(BIN)/understudy up
 
 test: $(STAMP) ## Run the tests (under 10 minutes on two cores)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: $(STAMP) ## Check style, types and import contracts
 	$(BIN)/ruff check .
