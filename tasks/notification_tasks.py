@@ -106,7 +106,8 @@ def notify(channels: Sequence[str], title: str, body: str, severity: Severity = 
         raise TypeError("channels is a list of names")
     notice, services = Notice(title, body, severity), open_channels()
     execution, put_off = current(), None
-    items = each(list(dict.fromkeys(channels)), key=str, reasons=len(channels))
+    names = list(dict.fromkeys(channels))
+    items = each(names, key=str, reasons=len(names))
     for channel in items:
         try:
             services.send(channel, notice)
@@ -120,5 +121,5 @@ def notify(channels: Sequence[str], title: str, body: str, severity: Severity = 
                 put_off = error
     if put_off is not None:
         raise put_off
-    failed = [FailedChannel(channel=name, error=items.failures[name]) for name in channels if name in items.failures]
+    failed = [FailedChannel(channel=name, error=items.failures[name]) for name in names if name in items.failures]
     return {"successful": items.successful, "failed": len(failed), "failed_channels": failed}

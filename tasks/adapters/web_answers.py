@@ -58,8 +58,8 @@ def seconds_of(retry_after: str | None, *, now: float) -> float | None:
         return min(float(text), LONGEST_WAIT)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
+    except (ValueError, OverflowError, TypeError):
+        return None  # a receiver may write anything there
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return min(max(date.timestamp() - now, 0.0), LONGEST_WAIT)

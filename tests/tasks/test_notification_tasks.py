@@ -142,7 +142,7 @@ def test_what_cannot_be_reached_in_the_end_is_reported_in_the_order_of_the_list(
     drain: Drain, freezer: FrozenDateTimeFactory, channels: MemoryChannels
 ) -> None:
     channels.fail_next("ops", ChannelFailed("channel ops: gone"), times=100)
-    message = notify.send(["nobody", "chat", "ops"], "Hello", "World")
+    message = notify.send(["nobody", "chat", "ops", "ops", "nobody"], "Hello", "World")
     for _ in range(9):
         drain()
         freezer.tick(LONG_ENOUGH)

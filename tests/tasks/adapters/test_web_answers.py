@@ -39,6 +39,7 @@ def test_a_receiver_that_is_away_may_come_back_and_a_url_that_is_refused_stays_s
         ("-5", None),
         ("1.5", None),
         ("soon", None),
+        ("Jan -0000 10:00:00 99999999999", None),
     ],
 )
 def test_retry_after_is_read_in_both_forms_and_bounded(header: str | None, seconds: float | None) -> None:
