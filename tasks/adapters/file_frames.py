@@ -34,10 +34,11 @@ class _FrameReader(Reader):
     def rows(self, after: Position | None = None) -> Iterator[Row]:
         number = after[0] if after else 0
         while number < (self.total or 0):
-            for values in self._frame(number).iter_rows(named=True):
+            for values in self._frame(number).iter_rows():
                 number += 1
                 self.reached = number
-                yield Row(number, values, None, [number, number])
+                # By our names: those in the file may have blanks around them.
+                yield Row(number, dict(zip(self.columns, values, strict=True)), None, [number, number])
 
     def close(self) -> None:
         self._stack.close()
@@ -95,7 +96,9 @@ class XlsxReader(_FrameReader):
             book = fastexcel.read_excel(path)
             if self._sheet is not None and self._sheet not in book.sheet_names:
                 raise BadFile(f"there is no sheet {self._sheet!r}; there are {', '.join(book.sheet_names)}")
-            self._held = book.load_sheet(self._sheet if self._sheet is not None else 0).to_polars()
+            name = self._sheet if self._sheet is not None else 0
+            # All rows say what a column holds: of a text far below a column of numbers there would be nothing left.
+            self._held = book.load_sheet(name, schema_sample_rows=None).to_polars()
         except fastexcel.FastExcelError as error:
             raise BadFile(f"it is no XLSX file, or damaged: {error}") from None
         self.columns = check_columns(self._held.columns)

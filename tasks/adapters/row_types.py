@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from .file_writers import is_formula
 from .kinds import Kind
@@ -19,6 +19,15 @@ from .kinds import Kind
 _LARGEST = 2**63
 #: Characters of a reason that are kept.
 _LONGEST = 200
+
+
+def _written(value: object) -> object:
+    """What is no text as a person would write it: a sheet knows no whole numbers."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _storable(text: str) -> str:
@@ -40,7 +49,7 @@ def _harmless(text: str) -> str:
 _TYPES: dict[Kind, Any] = {
     "integer": Annotated[int, Field(ge=-_LARGEST, lt=_LARGEST)],
     "number": Annotated[float, Field(allow_inf_nan=False)],
-    "text": Annotated[str, AfterValidator(_storable)],
+    "text": Annotated[str, BeforeValidator(_written), AfterValidator(_storable)],
     "boolean": bool,
     "date": date,
     "datetime": datetime,

@@ -12,6 +12,7 @@ from tasks.adapters.file_errors import BadFile, FileTooLarge
 from tasks.adapters.file_frames import WINDOW, ParquetReader, XlsxReader
 from tasks.adapters.file_places import find
 from tasks.adapters.file_settings import FileSettings
+from tasks.adapters.files import open_rows, open_writer
 from understudy.settings import load
 
 
@@ -63,3 +64,28 @@ def test_an_xlsx_bomb_is_refused_before_it_is_read(settings: FileSettings) -> No
     book.close()
     with pytest.raises(FileTooLarge, match="FILES_MAX_UNPACKED"):
         XlsxReader(find("in.xlsx", settings))
+
+
+@pytest.mark.parametrize("format", ["parquet", "xlsx"])
+def test_a_blank_around_the_name_of_a_column_loses_nothing(format: str, tmp_path: Path) -> None:
+    settings = load(FileSettings, environ={"FILES_ROOT": str(tmp_path)})
+    frame = pl.DataFrame({" name ": ["Ada", "Grace"], "n": [1, 2]})
+    path = tmp_path / f"people.{format}"
+    if format == "parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_excel(path)
+    with open_rows(str(path), settings=settings) as reader:
+        assert reader.columns == ("name", "n")
+        assert [row.values["name"] for row in reader.rows()] == ["Ada", "Grace"]
+
+
+def test_a_text_far_below_in_a_column_of_numbers_is_read(tmp_path: Path) -> None:
+    settings = load(FileSettings, environ={"FILES_ROOT": str(tmp_path)})
+    with open_writer("n.xlsx", ["n"], settings=settings) as writer:
+        writer.write({"n": number} for number in range(1_400))
+        writer.write([{"n": "oops"}])
+    with open_rows("n.xlsx", settings=settings) as reader:
+        values = [row.values["n"] for row in reader.rows()]
+    assert values[-1] == "oops"
+    assert [int(float(value)) for value in values[:-1]] == list(range(1_400))
