@@ -7,7 +7,7 @@ values, problems = types.read({"id": " 7", "name": ""})     # {"id": 7, "name": 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, create_model
@@ -28,6 +28,21 @@ def _written(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _moment(value: object) -> object:
+    """A date and time; one with a zone becomes UTC. A number is none: nobody can know since when it counts."""
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            value = None if text.isdecimal() else datetime.fromisoformat(text)
+        except ValueError:
+            value = None
+    if not isinstance(value, date):
+        raise ValueError("is no date and time; write 2026-02-28T10:30:00, with +00:00 behind it if the zone is known")
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    return value
 
 
 def _storable(text: str) -> str:
@@ -52,7 +67,7 @@ _TYPES: dict[Kind, Any] = {
     "text": Annotated[str, BeforeValidator(_written), AfterValidator(_storable)],
     "boolean": bool,
     "date": date,
-    "datetime": datetime,
+    "datetime": Annotated[datetime, BeforeValidator(_moment)],
 }
 
 

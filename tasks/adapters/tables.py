@@ -137,7 +137,7 @@ def upsert(transaction: Transaction, table: Table, rows: Iterable[Mapping[str, A
     """
     statement = _upsert(transaction.dialect, table)
     names, count, stream = list(table.columns), 0, iter(rows)
-    while part := [{name: row.get(name) for name in names} for row in islice(stream, BATCH)]:
+    while part := [{name: _stored(row.get(name)) for name in names} for row in islice(stream, BATCH)]:
         transaction.execute(statement, part)
         count += len(part)
     return count
@@ -256,6 +256,13 @@ def _place(source: str, names: Sequence[str] = ()) -> Any:
         return sa.text(source).columns(*columns).subquery("q")
     # Always quoted: a table may be called "order".
     return sa.table(sa.sql.quoted_name(check_name(source), True), *columns)
+
+
+def _stored(value: Any) -> Any:
+    """A time with a zone is stored in UTC: a database would leave the zone out, or turn it into that of its session."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return value
 
 
 def _behind(columns: list[Any], last: list[Any]) -> Any:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -30,6 +30,8 @@ from tasks.adapters.row_types import RowTypes
         ("date", "2026-02-28", date(2026, 2, 28)),
         ("datetime", "2026-02-28T10:30:00", datetime(2026, 2, 28, 10, 30)),
         ("datetime", datetime(2026, 2, 28), datetime(2026, 2, 28)),
+        ("datetime", " 2026-03-01T00:30:00+05:00 ", datetime(2026, 2, 28, 19, 30, tzinfo=UTC)),
+        ("datetime", "2026-03-01 00:30Z", datetime(2026, 3, 1, 0, 30, tzinfo=UTC)),
     ],
 )
 def test_a_value_becomes_what_its_column_holds(kind: Kind, text: Any, value: Any) -> None:
@@ -49,7 +51,10 @@ def test_a_value_becomes_what_its_column_holds(kind: Kind, text: Any, value: Any
         ("text", "=1+1", "c: begins like a formula"),
         ("boolean", "maybe", "c: input should be a valid boolean"),
         ("date", "2026-02-30", "c: input should be a valid date"),
-        ("datetime", "yesterday", "c: input should be a valid datetime"),
+        ("datetime", "yesterday", "c: is no date and time"),
+        ("datetime", "20260301", "c: is no date and time"),
+        ("datetime", "7", "c: is no date and time"),
+        ("datetime", 7, "c: is no date and time"),
     ],
 )
 def test_a_value_that_cannot_is_told_without_repeating_it(kind: Kind, text: str, why: str) -> None:

@@ -273,3 +273,15 @@ def test_a_key_is_made_of_columns() -> None:
         Table("t", {"number": Column("integer")}, key=("numbr",))
     with pytest.raises(DatabaseRefused, match="is empty"):
         Table("t", {"number": Column("integer")}, key=())
+
+
+def test_a_time_with_a_zone_is_stored_in_utc(database: Database) -> None:
+    table = Table("times", {"id": Column("integer"), "at": Column("datetime")}, key=("id",))
+    ensure(database, table)
+    at = datetime.fromisoformat("2026-03-01T00:30:00+05:00")
+    with database.transaction() as transaction:
+        if transaction.dialect == "postgresql":
+            transaction.execute("SET TIME ZONE 'America/New_York'")
+        upsert(transaction, table, [{"id": 1, "at": at}])
+    with database.reading() as transaction:
+        assert str(transaction.scalar("SELECT at FROM times")).startswith("2026-02-28 19:30")
