@@ -118,10 +118,16 @@ def test_a_workflow_whose_process_dies(name: str, scenes: dict[str, Scene]) -> N
     again = {id for id, count in ran.items() if count > 1}
     assert again <= ({target} | with_it if case.runs > 1 else set())
     assert max(ran.values()) <= 2
-    # Nothing was committed twice; what the death hid is committed all the same.
-    committed = Counter({line.split()[1]: count for line, count in effects.items() if line.startswith("committed ")})
-    assert set(committed.values()) == {1}
+    # Nothing was committed twice; what the death hid is committed all the same. That a message is committed is told
+    # after it is, so it may have to be waited for.
     hidden = {target} | with_it if case.point.startswith("settle:after") else set()
-    assert IDS - committed.keys() <= hidden
+    wait_until(lambda: IDS - _committed(stage).keys() <= hidden, timeout=TIMEOUT, what="all is told")
+    assert set(_committed(stage).values()) == {1}
     assert not stage.dead()
     assert not [line for line in leftovers(stage.broker) if ":composed:" in line or ":fanouts" in line]
+
+
+def _committed(stage: Plant) -> Counter[str]:
+    """What was told to be committed, and how often."""
+    effects = stage.effects().items()
+    return Counter({line.split()[1]: count for line, count in effects if line.startswith("committed ")})

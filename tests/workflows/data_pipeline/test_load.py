@@ -67,12 +67,15 @@ def test_a_row_that_the_table_refuses_leaves_nothing_of_its_chunk(drain: Drain, 
     assert names(open_database()) == []
 
 
-def test_another_database_may_be_named(drain: Drain, unsteady: Unsteady, postgres_url: str) -> None:
-    job, report = ready(unsteady, into=postgres_url)
+def test_another_database_may_be_named(
+    drain: Drain, unsteady: Unsteady, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_URL", postgres_url)
+    job, report = ready(unsteady, into="env:WAREHOUSE_URL")
     message = load_chunk.send(report, job)
     drain()
     assert handle(message).get()["loaded"] == 3
-    assert names(open_database(postgres_url)) == ["Ada", "Linus T.", "Barbara"]
+    assert names(open_database("env:WAREHOUSE_URL")) == ["Ada", "Linus T.", "Barbara"]
 
 
 def test_the_table_has_the_kinds_and_the_key_of_the_job(unsteady: Unsteady) -> None:
