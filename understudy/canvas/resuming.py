@@ -200,6 +200,8 @@ def _reopen(flow: Flow, before: str, how: str, entries: Iterable[Entry]) -> None
             args += (entry.node, entry.up, "-" if alone else entry.strand, "g" if entry.is_group else "t")
         records = [keys.state(node_id(flow.id, entry.node)) for entry in page]
         names = [keys.workflow(flow.id), keys.ended_nodes(flow.id), *records]
+        if how == "wipe":  # what failed goes on with the item at which it stopped; what runs anew does all of them
+            names += [keys.items(node_id(flow.id, entry.node)) for entry in page if not entry.is_group]
         if not storage.run("reopen", names, args):
             raise NotResumable(f"somebody else has resumed workflow {flow.id} meanwhile")
 
@@ -221,5 +223,5 @@ def _relaunch(flow: Flow, before: str, letters: Sequence[Letter]) -> None:
         keys.wake,
         keys.channel(flow.id),
     ]
-    if not storage.run("relaunch", [key, keys.ended_workflows, keys.fanouts], args):
+    if not storage.run("relaunch", [keys.clock, key, keys.ended_workflows, keys.fanouts], args):
         raise NotResumable(f"somebody else has resumed workflow {flow.id} meanwhile")

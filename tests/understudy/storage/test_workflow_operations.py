@@ -232,12 +232,15 @@ def wipe(bench: Bench) -> Call:
     failed_flow(bench)
     nodes = [2, "-", 1, "t", 3, "-", 1, "g", 4, "3", "-", "t", 6, "3", 5, "t"]
     records = [bench.keys.state(f"w.{node}") for node in nodes[::4]]
-    return "reopen", [bench.keys.workflow("w"), bench.keys.ended_nodes("w"), *records], ["0", "wipe", *nodes]
+    items = [bench.keys.items(f"w.{node}") for node in (2, 4, 6)]
+    bench.client.hset(items[0], "ada", "1")
+    names = [bench.keys.workflow("w"), bench.keys.ended_nodes("w"), *records, *items]
+    return "reopen", names, ["0", "wipe", *nodes]
 
 
 def relaunch(bench: Bench) -> Call:
     failed_flow(bench)
-    names = [bench.keys.workflow("w"), bench.keys.ended_workflows, bench.keys.fanouts]
+    names = [bench.keys.clock, bench.keys.workflow("w"), bench.keys.ended_workflows, bench.keys.fanouts]
     return "relaunch", names, ["w", "0", "1:abc", 10, bench.keys.wake, bench.keys.channel("w")]
 
 

@@ -1,5 +1,5 @@
 -- reopen: takes back that nodes of a workflow have ended, a page at a time. Nothing runs by that: `relaunch` comes at the end.
--- KEYS: 1 the workflow, 2 its ended nodes, 3.. records of the nodes, in turn
+-- KEYS: 1 the workflow, 2 its ended nodes, 3.. records of the nodes, in turn, then what else is forgotten with them
 -- ARGV: 1 what the workflow says of its earlier resumes, 2 "back" also takes back what followed from the end: it is not counted
 --       in its group any more, its strand has not stopped; "wipe" only forgets it, as part of what is run anew, then for each
 --       node: number, group above ("-" for none), strand ("-" for a member that is one message), "g" for a group, else "t"
@@ -44,6 +44,7 @@ local done, why = pcall(function()
     reopen(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
     if ARGV[i + 3] == 't' then records[#records + 1] = KEYS[3 + (i - 3) / 4] end
   end
+  for i = 3 + (#ARGV - 2) / 4, #KEYS do records[#records + 1] = KEYS[i] end
   -- All at once, and last: what is removed need not be put back.
   if #records > 0 then redis.call('UNLINK', unpack(records)) end
 end)
