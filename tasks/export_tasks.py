@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypedDict
 from uuid import uuid4
 
 from tasks.adapters import exports, tables
+from tasks.adapters.arguments import check_kinds, check_names
 from tasks.adapters.database import Database, open_database
 from tasks.adapters.database_errors import DatabaseRefused
 from tasks.adapters.file_parts import Parts
@@ -61,14 +62,17 @@ def export_rows(
       source: a table, or a query (a text with a blank in it). It is run in a transaction that cannot write.
       target: a path below FILES_ROOT, or a URL of fsspec. Its ending names the format, unless ``format`` does: csv,
         jsonl, parquet or xlsx.
-      key: columns that name a row and are never null; the primary key of a table when left out.
+      key: columns that name a row and are never null; the primary key of a table when left out. Those of a query, and
+        of a table without such an index, are looked through first.
       columns: what is written, in order; everything when left out.
       kinds: what columns hold, for Parquet and XLSX, where a type must not depend on the values of a page.
       database: the variable that has the URL, as ``env:WAREHOUSE_URL``; DATABASE_URL when left out.
       expires_in: seconds after which the file may be removed (``purge_expired_exports``); None for never.
 
     Raises:
-      DatabaseRefused: no such table or column, no key, not a query; not retried.
+      DatabaseRefused: no such table or column, not a query, no key, or one that is null or comes twice; nothing was
+        written; not retried.
+      ValueError: another argument is wrong; not retried.
       FileRefused, BadFile: the target may not be written, or its format is not known; not retried.
       DatabaseUnavailable, OSError: the database or the store is away; retried.
     """
@@ -77,13 +81,20 @@ def export_rows(
     origin, register = open_database(database), open_database()
     execution = current()
     maker = uuid4().hex if execution is None else execution.items_scope
-    names = list(columns) if columns else tables.columns_of(origin, source)
-    parts = Parts(place, kind, names, maker=maker, kinds=kinds)
+    wanted, by, types = check_names(columns or (), field="columns"), check_names(key or (), field="key"), kinds or {}
+    check_kinds(types, field="kinds")
+    _check_time(expires_in)
+    tables.check_columns(origin, source, [*wanted, *by])
+    names = wanted or tables.columns_of(origin, source)
+    check_names(list(types), field="kinds", known=names)
+    parts = Parts(place, kind, names, maker=maker, kinds=types)
     before = exports.registered(register, maker)
     if before is not None:
         parts.remove()  # whoever registered it did not come to that
         return _result(before)
-    pages = _Pages(origin, source, _key(origin, source, key))
+    by = by or _own_key(origin, source)
+    tables.check_key(origin, source, by)
+    pages = _Pages(origin, source, by)
     total = -(-tables.count(origin, source) // PAGE)
     for page in each(cursor=pages.behind, key="number", position="last", total=total):
         parts.write(page.number, page.rows)
@@ -129,16 +140,20 @@ class _Pages:
             yield _Page(number, [number, *(page[-1][name] for name in self._key)], page)
 
 
-def _key(database: Database, source: str, key: Sequence[str] | None) -> list[str]:
-    found = list(key) if key else []
-    if not found and " " not in source.strip():
-        found = tables.primary_key(database, source)
+def _own_key(database: Database, source: str) -> list[str]:
+    query = " " in source.strip()
+    found = [] if query else tables.primary_key(database, source)
     if not found:
         raise DatabaseRefused(
-            f"{'the query' if ' ' in source.strip() else source} has no primary key to read by; name columns that are "
-            "unique and never null as key=[...]"
+            f"{'the query' if query else source} has no primary key to read by; name columns that are unique and never "
+            "null as key=[...]"
         )
     return found
+
+
+def _check_time(expires_in: float | None) -> None:
+    if expires_in is not None and not 0 <= expires_in < float("inf"):
+        raise ValueError(f"expires_in is a number of seconds from 0, or None for never, not {expires_in!r}")
 
 
 def _result(export: exports.Export) -> ExportResult:

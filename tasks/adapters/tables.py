@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: PostgreSQL cuts longer names, and then two may be one.
 LONGEST_NAME = 63
+#: What the tables begin with in which Understudy remembers its own things.
+OWN = "understudy_"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _LEDGER = (
@@ -57,10 +59,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns in order, and those that make a row the same row.
+    """A table to load into: its columns in order, and those that make a row the same row.
 
     Raises:
-      DatabaseRefused: a name that not every database takes, or a key that is no column.
+      DatabaseRefused: a name that not every database takes, or one of Understudy's own; a key that is no column.
     """
 
     name: str
@@ -70,6 +72,11 @@ class Table:
     def __post_init__(self) -> None:
         for name in (self.name, *self.columns):
             check_name(name)
+        if self.name.lower().startswith(OWN):
+            # Whoever may send a message could have chunks passed over, or exports removed.
+            raise DatabaseRefused(
+                f"{self.name!r} is a table of Understudy's own, as all are whose names begin with {OWN}"
+            )
         if not self.key or (unknown := [name for name in self.key if name not in self.columns]):
             raise DatabaseRefused(
                 f"the key of {self.name} is {', '.join(self.key) or 'empty'}"
@@ -119,10 +126,7 @@ def ensure(database: Database, table: Table) -> bool:
             raise DatabaseRefused(
                 f"the table {table.name} has no column {missing[0]!r}{_meant(missing[0], there)}; it is left as it is"
             )
-        keys: list[set[Any]] = [set(inspector.get_pk_constraint(table.name)["constrained_columns"])]
-        keys += [set(unique["column_names"]) for unique in inspector.get_unique_constraints(table.name)]
-        keys += [set(index["column_names"]) for index in inspector.get_indexes(table.name) if index["unique"]]
-        if set(table.key) not in keys:
+        if set(table.key) not in _unique(inspector, table.name):
             raise DatabaseRefused(
                 f"the table {table.name} has no primary key or unique index on {', '.join(table.key)}, by which a row "
                 "would be found again; it is left as it is"
@@ -239,6 +243,51 @@ def primary_key(database: Database, table: str) -> list[str]:
         return list(inspector.get_pk_constraint(table)["constrained_columns"]) if inspector.has_table(table) else []
 
 
+def check_columns(database: Database, source: str, names: Iterable[str]) -> None:
+    """See that a table or query has these columns.
+
+    Raises:
+      DatabaseRefused: one is not there, or the query has two of one name.
+    """
+    there = columns_of(database, source)
+    if twice := [name for name in there if there.count(name) > 1]:
+        raise DatabaseRefused(f"{_shown(source)} has two columns {twice[0]!r}; name one of them otherwise, with AS")
+    if absent := [name for name in names if name not in there]:
+        raise DatabaseRefused(
+            f"{_shown(source)} has no column {absent[0]!r}{_meant(absent[0], there)}; it has {', '.join(there)}"
+        )
+
+
+def check_key(database: Database, source: str, key: Sequence[str]) -> None:
+    """See that a table or query can be read by these columns of it: that each row has a key, and one of its own.
+
+    Raises:
+      DatabaseRefused: a row has none, or two have the same. Reading on behind a key would leave rows out.
+    """
+    import sqlalchemy as sa
+
+    place = _place(source, [check_name(name) for name in key])
+    columns = [place.c[name] for name in key]
+    with database.reading() as transaction:
+        for column in columns:
+            # Asked for also of a primary key: SQLite lets one be null.
+            if transaction.select(sa.select(sa.literal(1)).select_from(place).where(column.is_(None)).limit(1)):
+                raise DatabaseRefused(
+                    f"{_shown(source)} has rows whose {column.name!r} is null, and cannot be read by it; name columns "
+                    "that are unique and never null as key=[...], or leave these rows out"
+                )
+        if not _is_query(source):
+            known = _unique(sa.inspect(transaction.connection), source)
+            if any(unique and unique <= set(key) for unique in known):
+                return
+        alike = sa.select(*columns).group_by(*columns).having(sa.func.count() > 1).limit(1)
+        if transaction.select(alike):
+            raise DatabaseRefused(
+                f"{_shown(source)} has rows with the same {', '.join(key)}, and cannot be read by it; name columns "
+                "that are unique together as key=[...]"
+            )
+
+
 def count(database: Database, source: str) -> int:
     """How many rows a table or query has."""
     import sqlalchemy as sa
@@ -252,10 +301,31 @@ def _place(source: str, names: Sequence[str] = ()) -> Any:
     import sqlalchemy as sa
 
     columns: list[Any] = [sa.column(name) for name in names]
-    if " " in source.strip():
+    if _is_query(source):
         return sa.text(source).columns(*columns).subquery("q")
     # Always quoted: a table may be called "order".
     return sa.table(sa.sql.quoted_name(check_name(source), True), *columns)
+
+
+def _is_query(source: str) -> bool:
+    return " " in source.strip()
+
+
+def _shown(source: str) -> str:
+    # A query may hold values that belong into no log.
+    return "the query" if _is_query(source) else source
+
+
+def _unique(inspector: sqlalchemy.Inspector, table: str) -> list[set[Any]]:
+    """The columns, or groups of them, that no two rows of a table have alike (unless they are null)."""
+    found: list[set[Any]] = [set(inspector.get_pk_constraint(table)["constrained_columns"])]
+    found += [set(unique["column_names"]) for unique in inspector.get_unique_constraints(table)]
+    for index in inspector.get_indexes(table):
+        # An index of some of the rows says nothing of the others, and one of an expression nothing of columns.
+        partial = any(name.endswith("_where") for name in index.get("dialect_options", {}))
+        if index["unique"] and not partial and None not in index["column_names"]:
+            found.append(set(index["column_names"]))
+    return found
 
 
 def _stored(value: Any) -> Any:

@@ -165,12 +165,30 @@ def test_a_database_that_is_away_is_waited_for(
         (("goods", "/etc/out.csv"), {}, FileRefused, "FILES_ROOT"),
         (("goods", "out.doc"), {}, BadFile, "csv, jsonl, parquet, xlsx"),
         (("goods", "out.csv"), {"database": "env:HOME"}, DatabaseRefused, "_URL"),
+        (("goods", "out.csv"), {"columns": ["id", "nme"]}, DatabaseRefused, "goods has no column 'nme'.*'name'"),
+        (("SELECT * FROM goods", "out.csv"), {"key": ["no"]}, DatabaseRefused, "has no column 'no'; it has id, name"),
+        (("goods", "out.csv"), {"key": ["price"]}, DatabaseRefused, "goods has rows with the same price"),
+        (("goods", "out.csv"), {"key": ["name"]}, DatabaseRefused, "goods has rows whose 'name' is null"),
+        (
+            ("SELECT 1 AS a, id FROM goods", "out.csv"),
+            {"key": ["a"]},
+            DatabaseRefused,
+            "query has rows with the same a",
+        ),
+        (("goods", "out.csv"), {"key": "id"}, ValueError, "key is a list of names"),
+        (("goods", "out.csv"), {"columns": ["id", "id"]}, ValueError, "columns names 'id' twice"),
+        (("goods", "out.parquet"), {"kinds": {"id": "int"}}, ValueError, "kinds: 'id' cannot be 'int'"),
+        (("goods", "out.parquet"), {"kinds": {"ids": "text"}}, ValueError, "kinds names 'ids'.*'id'"),
+        (("goods", "out.csv"), {"expires_in": float("nan")}, ValueError, "expires_in is a number"),
     ],
 )
 def test_what_cannot_be_exported_is_told_and_leaves_nothing(
     arguments: Any, options: dict[str, Any], error: type[Exception], why: str, drain: Drain, store: Store
 ) -> None:
     store.fill("goods", 5)
+    with store.database.transaction() as transaction:
+        transaction.execute("UPDATE goods SET price = 1 WHERE id > 3")
+        transaction.execute("UPDATE goods SET name = NULL WHERE id = 3")
     message = export_rows.send(*arguments, **options)
     drain()
     with pytest.raises(error, match=why):

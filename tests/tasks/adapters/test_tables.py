@@ -16,6 +16,8 @@ from tasks.adapters.tables import (
     Table,
     applied,
     apply_once,
+    check_columns,
+    check_key,
     check_name,
     columns_of,
     count,
@@ -285,3 +287,95 @@ def test_a_time_with_a_zone_is_stored_in_utc(database: Database) -> None:
         upsert(transaction, table, [{"id": 1, "at": at}])
     with database.reading() as transaction:
         assert str(transaction.scalar("SELECT at FROM times")).startswith("2026-02-28 19:30")
+
+
+@pytest.mark.parametrize("name", ["understudy_ledger", "Understudy_Exports", "understudy_anything"])
+def test_a_table_of_our_own_is_none_to_load_into(name: str) -> None:
+    with pytest.raises(DatabaseRefused, match="is a table of Understudy's own"):
+        Table(name, {"id": Column("integer")}, key=("id",))
+
+
+@pytest.fixture
+def fares(database: Database) -> Database:
+    """A table whose columns are unique, or not, in every way there is."""
+    with database.transaction() as transaction:
+        transaction.execute(
+            "CREATE TABLE fares "
+            "(id INTEGER PRIMARY KEY, code TEXT UNIQUE, route TEXT, day TEXT, twice INTEGER, free TEXT)"
+        )
+        transaction.execute("CREATE UNIQUE INDEX fares_some ON fares (twice) WHERE twice > 5")
+        transaction.execute("CREATE UNIQUE INDEX fares_free ON fares (free)")
+        transaction.execute("CREATE VIEW cheap AS SELECT id, twice FROM fares")
+        values = "INSERT INTO fares VALUES (:id, :code, :route, :day, :twice, :free)"
+        for n in range(4):
+            row: dict[str, Any] = {"id": n, "code": f"c{n}", "route": "ab"[n % 2], "day": "xy"[n // 2]}
+            transaction.execute(values, **row, twice=n // 2, free=None)
+    return database
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ("fares", ["id"]),
+        ("fares", ["code"]),
+        ("fares", ["twice", "id"]),
+        ("fares", ["route", "day"]),
+        ("cheap", ["id"]),
+        ("SELECT code FROM fares", ["code"]),
+    ],
+)
+def test_what_names_each_row_is_a_key(source: str, key: list[str], fares: Database) -> None:
+    check_columns(fares, source, key)
+    check_key(fares, source, key)
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "why"),
+    [
+        ("fares", ["route"], "fares has rows with the same route"),
+        ("fares", ["twice"], "fares has rows with the same twice"),
+        ("fares", ["free"], "fares has rows whose 'free' is null"),
+        ("fares", ["id", "free"], "fares has rows whose 'free' is null"),
+        ("cheap", ["twice"], "cheap has rows with the same twice"),
+        ("SELECT route, day FROM fares WHERE id < 3", ["route"], "the query has rows with the same route"),
+    ],
+)
+def test_a_key_by_which_rows_would_be_lost_is_refused(source: str, key: list[str], why: str, fares: Database) -> None:
+    with pytest.raises(DatabaseRefused, match=why):
+        check_key(fares, source, key)
+
+
+def test_the_key_of_a_table_may_be_null_where_the_database_lets_it(fares: Database) -> None:
+    with fares.transaction() as transaction:
+        if transaction.dialect != "sqlite":
+            return  # others let no primary key be null
+        transaction.execute("CREATE TABLE odd (id TEXT PRIMARY KEY)")
+        transaction.execute("INSERT INTO odd VALUES ('a'), (NULL), (NULL)")
+    with pytest.raises(DatabaseRefused, match="'id' is null"):
+        check_key(fares, "odd", ["id"])
+
+
+@pytest.mark.parametrize(
+    ("names", "why"), [(["cod"], "fares has no column 'cod' .did you mean 'code'"), (["ID"], "no column 'ID'")]
+)
+def test_a_column_that_there_is_not_is_told(names: list[str], why: str, fares: Database) -> None:
+    check_columns(fares, "fares", ["id", "free"])
+    with pytest.raises(DatabaseRefused, match=why):
+        check_columns(fares, "fares", names)
+
+
+def test_two_columns_of_one_name_are_told_apart_or_refused(fares: Database) -> None:
+    query = "SELECT id, id FROM fares"
+    with fares.reading() as transaction:
+        tells_apart = transaction.dialect == "sqlite"
+    if tells_apart:
+        check_columns(fares, query, ["id"])
+        assert len(set(columns_of(fares, query))) == 2
+        return
+    with pytest.raises(DatabaseRefused, match="the query has two columns 'id'; name one of them otherwise, with AS"):
+        check_columns(fares, query, [])
+
+
+def test_an_index_of_some_rows_finds_no_row_again(fares: Database) -> None:
+    with pytest.raises(DatabaseRefused, match="no primary key or unique index on twice"):
+        ensure(fares, Table("fares", {"twice": Column("integer")}, key=("twice",)))
