@@ -22,7 +22,7 @@ from typing import Any
 
 from .file_errors import BadFile
 from .file_places import Place, find, local_copy, open_binary
-from .file_writers import Published, Publisher, XlsxWriter, csv_header, dtype
+from .file_writers import Published, Publisher, XlsxWriter, as_text, csv_header, dtype
 from .files import Format, open_rows, open_writer
 from .kinds import Kind
 
@@ -69,7 +69,8 @@ class Parts:
         kinds = self._kinds if format == "parquet" else None
         place = self._part(f"{number:06}.{len(rows)}.{format}")
         with open_writer(place.url, self._columns, format=format, kinds=kinds, settings=place.settings) as writer:
-            writer.write(rows)
+            # A part would give the objects of a column the fields of one another; a sheet has their text anyway.
+            writer.write(map(_flat, rows) if self._format == "xlsx" else rows)
         for other in old:
             if other.url != place.url:
                 other.remove()
@@ -132,6 +133,10 @@ class Parts:
             if match is not None:
                 found.append((int(match[1]), int(match[2]), self._part(name)))
         return found
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: as_text(value) if isinstance(value, dict | list) else value for name, value in row.items()}
 
 
 def _names_in(directory: Place) -> list[str]:

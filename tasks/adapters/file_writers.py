@@ -17,7 +17,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 
 #: Rows of a part of a Parquet file: so many are held at once.
 PART = 20_000
-#: What a sheet can hold, with its header.
+#: What a sheet can hold, with its header; and a cell of one.
 SHEET = 1_048_576
+LONGEST_TEXT = 32_767
+#: From here on not every whole number is one of a sheet, which knows only those with a point.
+_EXACT = 2**53
+#: Before this day sheets count wrongly: they take 1900 for a leap year, and know no earlier one.
+_FIRST_DAY = date(1900, 3, 1)
 _BUFFER = 1 << 20
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?%?")
 
@@ -71,7 +76,11 @@ class Publisher(ABC):
             self._path = Path(tempfile.gettempdir(), f"understudy-{token}.part")
 
     def __enter__(self) -> Self:
-        self._begin()
+        try:
+            self._begin()
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            raise
         return self
 
     def __exit__(
@@ -148,7 +157,8 @@ def csv_header(columns: Sequence[str], *, escape: bool = True) -> bytes:
 
 
 class CsvWriter(Writer):
-    """Writes CSV in UTF-8. With ``escape`` a text that a spreadsheet would run as a formula gets a ``'`` before it."""
+    """Writes CSV in UTF-8, lists and objects as JSON. With ``escape`` a text that a spreadsheet would run as a formula
+    gets a ``'`` before it."""
 
     def __init__(self, place: Place, columns: Sequence[str], *, escape: bool = True) -> None:
         super().__init__(place, columns)
@@ -192,7 +202,12 @@ class JsonLinesWriter(Writer):
 
 
 class XlsxWriter(Writer):
-    """Writes one sheet, row by row. Texts stay texts: none becomes a formula or a link."""
+    """Writes one sheet, row by row. Texts stay texts: none becomes a formula or a link. What a sheet cannot hold as it
+    is becomes text: whole numbers from 2**53 on, and days before March 1900. Times with a zone become UTC.
+
+    Raises:
+      ValueError: more rows or columns than a sheet has, or a text longer than a cell takes; nothing is published.
+    """
 
     def _begin(self) -> None:
         import xlsxwriter
@@ -210,7 +225,12 @@ class XlsxWriter(Writer):
         )
         self._sheet = self._book.add_worksheet()
         self._date = self._book.add_format({"num_format": "yyyy-mm-dd"})
-        self._sheet.write_row(0, 0, self._columns)
+        try:
+            for column, name in enumerate(self._columns):
+                self._cell(column, name)
+        except BaseException:
+            self._book.close()
+            raise
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
@@ -221,13 +241,29 @@ class XlsxWriter(Writer):
                 self._cell(column, row.get(name))
 
     def _cell(self, column: int, value: object) -> None:
-        if isinstance(value, str):
-            self._sheet.write_string(self.rows, column, value)
-        elif isinstance(value, date) and not isinstance(value, datetime):
-            self._sheet.write_datetime(self.rows, column, value, self._date)
-        elif value is not None:
-            known = isinstance(value, bool | int | float | datetime)
-            self._sheet.write(self.rows, column, value if known else str(_plain(value)))
+        if value is None:
+            return
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        day = value.date() if isinstance(value, datetime) else value
+        if isinstance(value, date) and isinstance(day, date) and day >= _FIRST_DAY:
+            style = self._date if day is value else None
+            written = self._sheet.write_datetime(self.rows, column, value, style)
+        elif isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _EXACT):
+            written = self._sheet.write(self.rows, column, value)
+        else:
+            text = str(_plain(value))
+            if len(text) > LONGEST_TEXT:
+                raise ValueError(
+                    f"row {self.rows:,}, column {self._columns[column]!r}: a cell of XLSX holds {LONGEST_TEXT:,} "
+                    f"characters, not {len(text):,}; write CSV, JSON Lines or Parquet"
+                )
+            written = self._sheet.write_string(self.rows, column, text)
+        if written:
+            raise ValueError(
+                f"a sheet of XLSX has no place for column {column + 1:,}, {self._columns[column]!r}; write CSV, JSON "
+                "Lines or Parquet"
+            )
 
     def _end(self) -> None:
         self._book.close()
@@ -250,10 +286,13 @@ class ParquetWriter(Writer):
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
-            self._held.append([row.get(name) for name in self._columns])
+            self._held.append([self._value(name, row.get(name)) for name in self._columns])
             self.rows += 1
             if len(self._held) >= PART:
                 self._spill()
+
+    def _value(self, name: str, value: Any) -> Any:
+        return as_text(value) if isinstance(value, dict | list) and self._kinds.get(name) == "text" else value
 
     def write_frame(self, frame: polars.DataFrame) -> None:
         """Add the rows of a frame with these columns."""
@@ -303,9 +342,16 @@ def dtype(kind: Kind) -> Any:
     }[kind]
 
 
+def as_text(value: object) -> str:
+    """Lists and objects, of JSON or of a database, as JSON: what a file of texts can hold of them."""
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
 def _plain(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, dict | list | tuple):
+        return as_text(value)
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 

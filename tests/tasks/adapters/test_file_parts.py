@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from tasks.adapters.file_errors import BadFile
+from tasks.adapters.file_errors import BadFile, FileTooLarge
 from tasks.adapters.file_parts import Parts, parts_directory
 from tasks.adapters.file_places import Place, find, open_binary
 from tasks.adapters.file_settings import FileSettings
@@ -124,6 +125,30 @@ def test_a_column_that_is_empty_in_one_part_has_the_type_of_the_next(directory: 
     parts.join(2)
     with open_rows(target.url, settings=settings) as reader:
         assert [row.values for row in reader.rows()] == [{"id": 1, "late": None}, {"id": 2, "late": 2.5}]
+
+
+def test_objects_in_a_sheet_keep_their_own_fields(settings: FileSettings) -> None:
+    parts = Parts(find("out.xlsx", settings), "xlsx", ["id", "more"], maker="m1")
+    parts.write(1, [{"id": 1, "more": {"a": 1}}, {"id": 2, "more": {"b": [1, "x"]}}])
+    parts.join(1)
+    with open_rows("out.xlsx", settings=settings) as reader:
+        assert [row.values["more"] for row in reader.rows()] == ['{"a":1}', '{"b":[1,"x"]}']
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_joining_that_fails_leaves_nothing_behind(
+    format: Format, directory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    strict = load(FileSettings, environ={"FILES_ROOT": str(tmp_path), "FILES_MAX_SIZE": "10"})
+    target = find(f"{directory}/out.{format}", strict)
+    parts = Parts(target, format, COLUMNS, maker="m1")
+    parts.write(1, rows(1, 3))
+    with pytest.raises(FileTooLarge):
+        parts.join(1)
+    parts.remove()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_directory_of_parts_is_known_by_its_name(settings: FileSettings) -> None:

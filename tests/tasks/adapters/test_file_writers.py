@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
-from datetime import datetime
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tasks.adapters import file_writers
 from tasks.adapters.file_places import find
 from tasks.adapters.file_settings import FileSettings
 from tasks.adapters.file_writers import CsvWriter, JsonLinesWriter, ParquetWriter, XlsxWriter, is_formula
+from tasks.adapters.files import open_rows
 from tests.house.project import ROOT
 from understudy.settings import load
 
@@ -71,6 +72,57 @@ def test_a_column_that_begins_empty_gets_its_type_from_a_later_part(
     with ParquetWriter(find("out.parquet", settings), ["a"]) as writer:
         writer.write({"a": value} for value in (None, None, 1, 2, None))
     assert pl.read_parquet(settings.root / "out.parquet")["a"].to_list() == [None, None, 1, 2, None]
+
+
+def read(settings: FileSettings, name: str, column: str = "a") -> list[Any]:
+    with open_rows(name, settings=settings) as reader:
+        return [row.values[column] for row in reader.rows()]
+
+
+def test_a_text_that_a_cell_would_cut_is_refused_with_its_place(settings: FileSettings) -> None:
+    longest = "x" * 32_767
+    with XlsxWriter(find("out.xlsx", settings), ["a"]) as writer:
+        writer.write([{"a": longest}])
+    assert read(settings, "out.xlsx") == [longest]
+    with (
+        pytest.raises(ValueError, match="row 2, column 'b': a cell of XLSX holds 32,767 characters, not 32,768"),
+        XlsxWriter(find("no.xlsx", settings), ["a", "b"]) as writer,
+    ):
+        writer.write([{"a": 1, "b": "x"}, {"a": 1, "b": longest + "x"}])
+    assert [path.name for path in settings.root.iterdir()] == ["out.xlsx"]
+
+
+def test_what_a_sheet_would_change_is_written_as_text(settings: FileSettings) -> None:
+    values = [2**53 - 1, 2**53 + 1, -(2**60) - 1, date(1900, 2, 28), datetime(1583, 1, 1, 2), {"a": [1]}]
+    with XlsxWriter(find("out.xlsx", settings), ["a"]) as writer:
+        writer.write({"a": value} for value in values)
+    expected = ["9007199254740991", "9007199254740993", "-1152921504606846977", "1900-02-28", "1583-01-01T02:00:00"]
+    assert read(settings, "out.xlsx") == [*expected, '{"a":[1]}']
+
+
+def test_a_time_with_a_zone_is_utc_in_a_sheet(settings: FileSettings) -> None:
+    with XlsxWriter(find("out.xlsx", settings), ["a"]) as writer:
+        writer.write([{"a": datetime(2024, 7, 1, 1, tzinfo=timezone(timedelta(hours=2)))}, {"a": date(1900, 3, 1)}])
+    assert read(settings, "out.xlsx") == [datetime(2024, 6, 30, 23), datetime(1900, 3, 1)]
+
+
+def test_columns_that_a_sheet_has_not_are_refused(settings: FileSettings) -> None:
+    with (
+        pytest.raises(ValueError, match="has no place for column 16,385, 'c16384'"),
+        XlsxWriter(find("out.xlsx", settings), [f"c{n}" for n in range(16_385)]),
+    ):
+        pass
+    assert list(settings.root.iterdir()) == [], "nor is anything left of it"
+
+
+def test_lists_and_objects_are_json_where_texts_are(settings: FileSettings) -> None:
+    row = {"a": {"b": [1, None, date(2024, 1, 2)], "c": "ä"}}
+    with CsvWriter(find("out.csv", settings), ["a"]) as writer:
+        writer.write([row])
+    with ParquetWriter(find("out.parquet", settings), ["a"], kinds={"a": "text"}) as parquet:
+        parquet.write([row, {"a": [1, "x"]}, {"a": "t"}])
+    assert read(settings, "out.csv") == ['{"b":[1,null,"2024-01-02"],"c":"ä"}']
+    assert read(settings, "out.parquet") == [*read(settings, "out.csv"), '[1,"x"]', "t"]
 
 
 def test_a_sheet_that_is_full_is_told(settings: FileSettings, monkeypatch: pytest.MonkeyPatch) -> None:
