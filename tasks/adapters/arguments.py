@@ -40,6 +40,8 @@ def check_kinds(kinds: Mapping[str, str], *, field: str) -> None:
     Raises:
       ValueError: one is not.
     """
+    if not isinstance(kinds, Mapping):
+        raise ValueError(f"{field} says of each column what it holds, as {{'id': 'integer'}}, not {kinds!r}"[:300])
     for name, kind in kinds.items():
         if kind not in PYTHON:
             hint = did_you_mean(kind, PYTHON)

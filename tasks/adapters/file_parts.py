@@ -80,14 +80,18 @@ class Parts:
         """How many rows all parts have."""
         return sum(rows for _, rows, _ in self._found())
 
+    def missing(self, count: int) -> list[int]:
+        """Which of the parts 1 to ``count`` are not there."""
+        there = {number for number, _, _ in self._found()}
+        return [number for number in range(1, count + 1) if number not in there]
+
     def check(self, count: int) -> None:
         """See that parts 1 to ``count`` are there.
 
         Raises:
           BadFile: one is not: somebody removed it, or it is on another machine's disk.
         """
-        there = {number for number, _, _ in self._found()}
-        if gone := [number for number in range(1, count + 1) if number not in there]:
+        if gone := self.missing(count):
             raise BadFile(
                 f"part {gone[0]} of {count} in {self.directory.url} is gone: it was cleaned away, or written on "
                 "another machine; send the message anew"

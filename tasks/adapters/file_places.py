@@ -66,6 +66,19 @@ class Place:
         """
         return os.path.getsize(self.path) if self.local else int(self.system().size(self.path))
 
+    def mark(self) -> str:
+        """What becomes another when the file is written anew: its size and time, or all that its store says of it.
+
+        Raises:
+          FileNotFoundError: there is none.
+        """
+        if self.local:
+            found = os.stat(self.path)
+            return f"{found.st_size}.{found.st_mtime_ns}"
+        system = self.system()
+        system.invalidate_cache(self.path)  # what it said earlier would never be another
+        return str(system.ukey(self.path))
+
     def system(self) -> Any:
         """The fsspec file system.
 

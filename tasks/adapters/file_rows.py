@@ -33,12 +33,14 @@ class Row:
       values: by column. Of a text file all are text.
       problem: why the row cannot be read as one; ``values`` are then what could be read.
       position: where the next row begins: a reader goes on there, in any process.
+      surplus: fields behind the last column, of which there should be none.
     """
 
     number: int
     values: dict[str, Any]
     problem: str | None
     position: list[int]
+    surplus: Sequence[str] = ()
 
 
 class Chunk(TypedDict):

@@ -148,7 +148,8 @@ class CsvReader(_TextReader):
             number += 1
             self.reached = lines.offset
             problem = problem or self._problem(fields, lines)
-            yield Row(number, dict(zip(self.columns, fields, strict=False)), problem, [number, lines.offset])
+            values, surplus = dict(zip(self.columns, fields, strict=False)), fields[len(self.columns) :]
+            yield Row(number, values, problem, [number, lines.offset], surplus)
 
     def _problem(self, fields: Sequence[str], lines: _Lines) -> str | None:
         if len(fields) != len(self.columns):
@@ -172,13 +173,18 @@ class CsvReader(_TextReader):
 
 
 class JsonLinesReader(_TextReader):
-    """Reads an object per line. Empty lines are no rows. ``columns`` are those of the first hundred rows."""
+    """Reads an object per line. Empty lines are no rows. ``columns`` are those of the first hundred rows; a file
+    without rows has none, and its ``total`` is 0."""
 
     def __init__(self, place: Place, *, encoding: str | None = None) -> None:
         super().__init__(place, "jsonl", encoding)
         try:
-            names = dict.fromkeys(name for row in islice(self.rows(), _FOR_COLUMNS) for name in row.values)
-            self.columns = check_columns(list(names))
+            first = list(islice(self.rows(), _FOR_COLUMNS))
+            names = dict.fromkeys(name for row in first for name in row.values)
+            if first and not names:
+                raise BadFile(f"none of the first {len(first)} rows has a column: {first[0].problem or 'it is empty'}")
+            self.columns = check_columns(list(names)) if first else ()
+            self.total = None if first else 0
         except BaseException:
             self.close()
             raise

@@ -78,10 +78,13 @@ class RowTypes:
       columns: by name, in order.
       required: those that must not be empty. An empty text counts as empty, whatever the column holds.
       formulas: let texts be that a spreadsheet would take for formulas.
+
+    Attributes:
+      names: those of the columns.
     """
 
     def __init__(self, columns: Mapping[str, Kind], *, required: Collection[str] = (), formulas: bool = False) -> None:
-        self._names = list(columns)
+        self.names = list(columns)
         self._required = frozenset(required)
         fields: dict[str, Any] = {}
         # By number: a column may be called what pydantic keeps for itself.
@@ -96,7 +99,7 @@ class RowTypes:
     def read(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The row, and what is wrong with it (``column: why``); of a row with problems nothing is to be used."""
         given, problems = {}, []
-        for number, name in enumerate(self._names):
+        for number, name in enumerate(self.names):
             value = values.get(name)
             if value is None or (isinstance(value, str) and not value.strip()):
                 if name in self._required:
@@ -107,8 +110,8 @@ class RowTypes:
             row = self._model.model_validate(given)
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False, include_context=False):
-                name = self._names[int(str(detail["loc"][0])[1:])]
+                name = self.names[int(str(detail["loc"][0])[1:])]
                 text = detail["msg"].removeprefix("Value error, ")
                 problems.append(f"{name}: {text[0].lower()}{text[1:]}"[:_LONGEST])
             return {}, problems
-        return {name: getattr(row, f"f{number}") for number, name in enumerate(self._names)}, problems
+        return {name: getattr(row, f"f{number}") for number, name in enumerate(self.names)}, problems

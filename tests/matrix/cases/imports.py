@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ class ImportFile(Entry):
         drain()
         result = handle(message).get()
         assert (result["loaded"], result["bad"]) == (25, 1)
-        assert '26,"id: input should be a valid integer' in (store.root / "quarantine/goods.csv.csv").read_text()
+        assert '26,"id: input should be a valid integer' in Path(result["quarantine"]).read_text()
 
     def chain_stop(self, drain: Drain, store: Store, channels: MemoryChannels) -> None:
         failing = import_file.message("absent.csv", "goods", {"id": "integer"}, ["id"])

@@ -133,3 +133,23 @@ def test_a_file_elsewhere_is_copied_for_as_long_as_it_is_read(settings: FileSett
     place.remove()
     assert not place.exists()
     place.remove()
+
+
+@pytest.mark.parametrize("url", ["marked.csv", "memory://marks/marked.csv"])
+def test_a_file_that_is_written_anew_has_another_mark(url: str, settings: FileSettings) -> None:
+    place = find(url, settings)
+    with pytest.raises(FileNotFoundError):
+        place.mark()
+
+    def write(data: bytes) -> str:
+        if place.local:
+            Path(place.path).write_bytes(data)
+        else:
+            place.system().pipe_file(place.path, data)
+        return place.mark()
+
+    first = write(b"1")
+    assert place.mark() == first
+    assert write(b"12") != first
+    assert write(b"2") != first, "of the same size, but later"
+    place.remove()
