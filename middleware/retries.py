@@ -27,6 +27,7 @@ from understudy.errors import (
     ServerUnavailable,
     TaskError,
 )
+from understudy.exception_groups import members, names_groups
 from understudy.execution import HANDED_BACK
 from understudy.options import ASKED_FOR, Retry
 from understudy.outcome import Disposition
@@ -108,7 +109,7 @@ class Retries(Middleware):
             policy = ASKED_FOR
         covered = policy is not None and (asked or _covers(actor, policy, exception))
         # A stand-in is whatever the body raised, in a class that is not known here.
-        final = isinstance(exception, FINAL) and not isinstance(exception, RemoteError)
+        final = any(isinstance(one, FINAL) and not isinstance(one, RemoteError) for one in members(exception))
         if policy is None or not covered or final or not _allowed(held, policy, exception):
             held.outcome.decide(Disposition.FAILED, reason=_name(exception))
             return
@@ -133,9 +134,11 @@ class Retries(Middleware):
 
 
 def _covers(actor: Any, policy: Retry, exception: BaseException) -> bool:
-    """The actor's table of errors goes before its policy."""
+    """The actor's table of errors goes before its policy, for each member of a group."""
     errors = declared(actor).errors if actor is not None else None
     verdict = None if errors is None else errors.verdict(exception)
+    if verdict is None and isinstance(exception, BaseExceptionGroup) and not names_groups(policy.on):
+        return all(_covers(actor, policy, member) for member in exception.exceptions)
     return policy.covers(exception) if verdict is None else bool(verdict.startswith("retry"))
 
 

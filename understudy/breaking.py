@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from .durations import Duration, to_seconds
 from .errors import DeclarationError
+from .exception_groups import names_groups
 from .keyed import Keyed
 
 Covers = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
@@ -67,5 +68,7 @@ class CircuitBreaker(Keyed):
         self._check_key()
 
     def covers(self, exception: BaseException) -> bool:
-        """Whether this failure says that what stands behind the circuit is broken."""
+        """Whether this failure says that what stands behind the circuit is broken. Of a group, one of its members."""
+        if isinstance(exception, BaseExceptionGroup) and not names_groups(self.on):
+            return any(self.covers(member) for member in exception.exceptions)
         return isinstance(exception, self.on) if isinstance(self.on, type | tuple) else self.on(exception)

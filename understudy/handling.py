@@ -13,9 +13,12 @@ from typing import Any, Literal, get_args
 from .callbacks import Travelling, travelling
 from .durations import Duration, to_seconds
 from .errors import DeclarationError
+from .exception_groups import names_groups
 from .options import choose
 
 Verdict = Literal["retry", "retry, then alert", "fail", "alert"]
+#: The gravest first. What no rule covers is left to the retry policy, which may say no.
+_GRAVEST: tuple[Verdict | None, ...] = ("alert", "fail", None, "retry, then alert", "retry")
 #: Exception classes, or a function that says so of an exception.
 Condition = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
@@ -87,7 +90,11 @@ class Errors:
             raise DeclarationError(f"Errors.alert takes an Alert, not {self.alert!r}")
 
     def verdict(self, exception: BaseException) -> Verdict | None:
-        """What becomes of ``exception``; None when no rule covers it."""
+        """What becomes of ``exception``; None when no rule covers it. Of a group: the gravest that becomes of one of
+        its members, unless a rule names groups themselves."""
+        if isinstance(exception, BaseExceptionGroup) and not any(names_groups(named) for named, _ in self.rules):
+            found = {self.verdict(member) for member in exception.exceptions}
+            return next((verdict for verdict in _GRAVEST if verdict in found), None)
         for condition, verdict in self.rules:
             if isinstance(condition, type | tuple):
                 if isinstance(exception, condition):

@@ -20,6 +20,7 @@ from .choices import did_you_mean as did_you_mean
 from .deadlines import convert_expiry
 from .durations import Duration, to_millis, to_seconds
 from .errors import DeclarationError
+from .exception_groups import names_groups
 from .keyed import ConcurrencyLimit, Keyed, RateLimit
 
 Jitter = Literal["none", "full", "equal"]
@@ -136,7 +137,8 @@ class Retry:
 
     Args:
       max_retries: how many times after the first run, or None.
-      on: the exceptions to retry, as classes or as a function that says so of one; others fail at once (R08).
+      on: the exceptions to retry, as classes or as a function that says so of one; others fail at once (R08). An
+        exception group is retried if all of its members are, unless groups themselves are named.
       never_on: exceptions that are not retried although ``on`` covers them (R09).
       backoff: the first wait, a timedelta or seconds. None: ``DEFAULT_WAIT`` each time, without jitter.
       factor: what each wait is multiplied by to give the next; 1 makes them equal.
@@ -182,6 +184,8 @@ class Retry:
 
     def covers(self, exception: BaseException) -> bool:
         """Whether this kind of failure is retried at all."""
+        if isinstance(exception, BaseExceptionGroup) and not names_groups(self.on):
+            return all(self.covers(member) for member in exception.exceptions)
         if isinstance(exception, self.never_on):
             return False
         return isinstance(exception, self.on) if isinstance(self.on, type | tuple) else self.on(exception)

@@ -4,6 +4,7 @@ HTTP servers say so in ``Retry-After``, and the clients keep the response on wha
 exception and of its causes:
 
 - ``retry_after``: seconds, a ``timedelta``, or a datetime that knows its zone;
+- the members of a group, the longest wait of which counts;
 - the header ``Retry-After`` in ``response.headers`` or ``headers``: seconds, or a date.
 
 What cannot be read says nothing: it comes from outside, and a retry must not fail on it.
@@ -39,6 +40,8 @@ def told_wait(exception: BaseException) -> float | None:
 
 
 def _of(error: BaseException) -> float | None:
+    if isinstance(error, BaseExceptionGroup):
+        return max((wait for member in error.exceptions if (wait := told_wait(member)) is not None), default=None)
     found = _seconds(getattr(error, "retry_after", None))
     for source in (getattr(error, "response", None), error):
         headers = getattr(source, "headers", None)

@@ -38,3 +38,10 @@ def test_which_failures_count_is_said_by_classes_or_by_a_function() -> None:
     assert by_function.covers(ValueError("down"))
     assert not by_function.covers(ValueError("up"))
     assert CircuitBreaker().covers(RuntimeError())
+
+
+def test_one_member_of_a_group_says_that_it_is_broken() -> None:
+    group = ExceptionGroup("a", [ValueError(), OSError()])
+    assert CircuitBreaker(on=OSError).covers(group)
+    assert not CircuitBreaker(on=KeyError).covers(group)
+    assert CircuitBreaker(on=ExceptionGroup).covers(group)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from understudy import Alert, Errors, Retry, actor
+from understudy import Alert, Errors, Retry, actor, handle
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import DeclarationError
 
@@ -25,6 +26,30 @@ def test_the_first_rule_that_covers_an_exception_counts() -> None:
     assert Errors(((KeyError, "fail"),)).verdict(ValueError()) is None
     assert table.retries
     assert not Errors(((KeyError, "fail"),)).retries
+
+
+def test_the_gravest_that_becomes_of_a_member_becomes_of_a_group() -> None:
+    table = Errors(((KeyError, "alert"), (ValueError, "fail"), (OSError, "retry, then alert"), (EOFError, "retry")))
+
+    def verdict(*errors: Exception) -> object:
+        return table.verdict(ExceptionGroup("a", errors))
+
+    assert verdict(EOFError(), ValueError(), KeyError()) == "alert"
+    assert verdict(EOFError(), ValueError(), TypeError()) == "fail"
+    assert verdict(EOFError(), OSError()) == "retry, then alert"
+    assert verdict(EOFError(), TypeError()) is None, "the policy is asked"
+    assert Errors(((ExceptionGroup, "fail"), (EOFError, "retry"))).verdict(ExceptionGroup("a", [EOFError()])) == "fail"
+
+
+def test_a_member_that_no_rule_covers_is_left_to_the_policy(drain: Callable[..., int], broker: RedisBroker) -> None:
+    @actor(errors=Errors(((KeyError, "retry"),)), retry=Retry(2, on=OSError, backoff=0))
+    def body(*names: str) -> None:
+        errors: dict[str, Exception] = {"key": KeyError(), "os": OSError(), "value": ValueError()}
+        raise ExceptionGroup("a", [errors[name] for name in names])
+
+    retried, failed = body.send("key", "os"), body.send("key", "value")
+    drain()
+    assert [handle(message).retries for message in (retried, failed)] == [2, 0]
 
 
 @pytest.mark.parametrize(

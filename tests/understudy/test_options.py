@@ -122,6 +122,16 @@ def test_which_failures_are_covered() -> None:
     assert not Retry(on=lambda error: True, never_on=ValueError).covers(ValueError())
 
 
+def test_a_group_is_covered_if_all_of_its_members_are() -> None:
+    value, deep = ValueError("x"), ExceptionGroup("a", [OSError(), ExceptionGroup("b", [TimeoutError()])])
+    assert Retry(on=OSError).covers(deep)
+    assert not Retry(on=OSError).covers(ExceptionGroup("a", [OSError(), value]))
+    assert not Retry(never_on=ValueError).covers(ExceptionGroup("a", [OSError(), value]))
+    assert Retry(on=lambda error: error is value).covers(ExceptionGroup("a", [value]))
+    assert Retry(on=ExceptionGroup).covers(ExceptionGroup("a", [value]))
+    assert not Retry(on=ExceptionGroup, never_on=ExceptionGroup).covers(ExceptionGroup("a", [value]))
+
+
 def test_how_many_retries_are_allowed() -> None:
     assert [Retry(2).allows(n) for n in range(4)] == [True, True, False, False]
     assert Retry(None).allows(10**9)

@@ -60,6 +60,12 @@ def test_the_header_of_a_real_client_is_read() -> None:
     assert told_wait(HTTPError("http://x", 429, "slow down", headers, None)) == 17
 
 
+def test_of_a_group_the_longest_wait_counts() -> None:
+    group = ExceptionGroup("a", [Busy(retry_after=5), ValueError(), ExceptionGroup("b", [Busy(retry_after=9)])])
+    assert told_wait(group) == 9
+    assert told_wait(ExceptionGroup("a", [ValueError()])) is None
+
+
 def test_a_cause_is_asked_where_the_exception_says_nothing() -> None:
     error = ValueError("wrapped")
     error.__cause__ = Busy(retry_after=5)

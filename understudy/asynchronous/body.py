@@ -21,6 +21,7 @@ from typing import Any
 from understudy import clock
 from understudy.asking import Asking
 from understudy.errors import SoftTimeLimitExceeded, TimeLimitExceeded
+from understudy.exception_groups import deciding
 from understudy.exceptions import remember_traceback
 from understudy.execution import Execution, Terminated
 from understudy.limits import Limits
@@ -123,7 +124,7 @@ class Body:
         if isinstance(error, SoftCancellation):
             raise SoftTimeLimitExceeded(str(error)).with_traceback(error.__traceback__) from error.__cause__
         if error is not None:
-            raise error
+            raise deciding(error)  # here, so that Dramatiq's worker does not log as a failure what is none
         return self.steered.value
 
     def _soft(self, seconds: float) -> None:

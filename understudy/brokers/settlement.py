@@ -28,6 +28,7 @@ from understudy.errors import (
     ServerUnavailable,
     UnderstudyError,
 )
+from understudy.exception_groups import deciding
 from understudy.exceptions import encode_exception, format_traceback
 from understudy.outcome import Disposition
 from understudy.records import Records
@@ -216,6 +217,7 @@ class SettlingBroker(Broker):
             return  # it is somebody else's; nothing that a hook could add has an effect
         if kwargs.get("exception") is not None:
             held.outcome.follow_ups.clear()  # what the body wanted to exist if it was committed
+            kwargs["exception"] = deciding(kwargs["exception"])
         if not held.alone:
             self.leave_the_gate(held)
         failure: HookFailed | None = None

@@ -7,20 +7,13 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from queue import SimpleQueue
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from dramatiq import Middleware
-from dramatiq.worker import _WorkQueueItem
 
 from understudy import Idempotency, Retry, actor, each, handle, progress
-from understudy.asynchronous.halves import Beginner, Run, Settler
-from understudy.asynchronous.lane import Lane
-from understudy.asynchronous.loop import LoopThread
-from understudy.brokers.held import HeldMessage
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import HandBack, TimeLimitExceeded
 from understudy.execution import current
@@ -28,45 +21,10 @@ from understudy.testing.enqueued import Enqueued
 from understudy.testing.faults import Faults
 from understudy.testing.worker import StepWorker
 
+from .stage import Halves
+
 #: The broker's side is the same on both kinds; a server in memory is not made for several threads.
 pytestmark = pytest.mark.brokers("server")
-
-
-class Halves:
-    def __init__(self, broker: RedisBroker, worker: StepWorker, places: int = 10) -> None:
-        broker.settings = broker.settings.model_copy(update={"isolation": "process"})
-        self.broker = broker
-        self.worker = worker
-        self.lane = Lane(places)
-        self.loop = LoopThread()
-        self.loop.begin()
-        self.pool = ThreadPoolExecutor(2)
-        self.ended: SimpleQueue[Run | None] = SimpleQueue()
-        self.beginner = Beginner(broker, self.lane, self.loop, self.pool, self.ended)
-        self.settler = Settler(broker, self.lane, self.ended, worker._by_queue)  # type: ignore[arg-type]
-
-    def fetch(self) -> None:
-        self.worker._upkeep()
-        for consumer in self.worker._consumers():
-            while (message := cast("HeldMessage | None", next(consumer.source))) is not None:
-                message.on_loop = True  # as Lines does it
-                self.lane.line.put(_WorkQueueItem(0, message))
-
-    def begin(self) -> int:
-        """Fetch, and begin what there are places for."""
-        self.fetch()
-        count = 0
-        while self.beginner.run_once(0):
-            count += 1
-        return count
-
-    def settle(self, count: int = 1) -> None:
-        for _ in range(count):
-            assert self.settler.run_once()
-
-    def close(self) -> None:
-        self.loop.finish()
-        self.pool.shutdown()
 
 
 @pytest.fixture
