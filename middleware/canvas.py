@@ -12,6 +12,7 @@ from typing import Any
 import dramatiq
 from dramatiq import Broker, Middleware
 
+from understudy.brokers.followers import error_of
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
 from understudy.canvas.compose import Canvas as Composed
@@ -19,6 +20,7 @@ from understudy.canvas.continuing import continue_as
 from understudy.errors import GuardUnavailable, ServerUnavailable, WorkflowError
 from understudy.plans.place import TAKES, WORKFLOW, workflow_of
 from understudy.plans.reading import Flow
+from understudy.states import State
 
 from .executions import of
 
@@ -39,12 +41,15 @@ class Canvas(Middleware):
         if takes is None:
             return
         try:
-            value = _input(settling, held, int(takes["from"]))
+            value = _input(settling, held, int(takes["from"]), failed=bool(takes.get("failed")))
         except ServerUnavailable as error:
             raise GuardUnavailable(f"the input of the step could not be read, so it did not run: {error}") from error
-        into = takes.get("into")
-        if into is None:
-            held.args = (value, *held._message.args)
+        into, at = takes.get("into"), takes.get("at")
+        given = held._message.args
+        if at is not None:  # it stands open there
+            held.args = (*given[:at], value, *given[at + 1 :])
+        elif into is None:
+            held.args = (value, *given)
         else:
             held.kwargs = {**held._message.kwargs, into: value}
         if held.execution is not None:
@@ -58,10 +63,15 @@ def continued(broker: SettlingBroker, held: HeldMessage, result: Composed) -> No
     held.outcome.fields["instead"] = continue_as(broker, held, result.elements())
 
 
-def _input(broker: SettlingBroker, held: HeldMessage, node: int) -> Any:
+def _input(broker: SettlingBroker, held: HeldMessage, node: int, *, failed: bool) -> Any:
+    """What ``node`` has come to; for a callback that is told that it has ``failed``, why."""
     workflow = workflow_of(held.message_id)
     flow = Flow(broker.storage, workflow)
     ending = flow.ending(node)
+    if failed and ending.state is State.FAILURE:
+        return error_of(ending.fields.get("exception"))
+    if failed:
+        return {"type": "understudy.errors.WorkflowError", "text": "it failed, and was resumed before this was told"}
     if not ending.state.terminal:
         raise WorkflowError(
             f"the result of {workflow}.{node} is not there (any more), and step {held.message_id} needs it; resume the "

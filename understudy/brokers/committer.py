@@ -34,8 +34,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 #: What the script says of an outcome: committed; lost (the message is not held any more); finished before.
 COMMITTED, LOST, FINISHED = "c", "l", "f"
-#: ... or that nothing was written and the message is still held: its claim is another's; a key holds something else.
-UNCLAIMED, MISFIT = "u", "e"
+#: ... or that nothing was written and the message is still held: its claim is another's; it is revoked, so nothing goes
+#: on in its place; a key holds something else.
+UNCLAIMED, REVOKED, MISFIT = "u", "r", "e"
 
 
 @dataclass(slots=True)

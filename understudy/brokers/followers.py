@@ -40,7 +40,7 @@ def of_outcome(broker: Transport, held: HeldMessage) -> list[Message[Any]]:
         return []
     value: Any = None
     if option is ON_FAILURE:
-        value = _error(outcome.fields.get("exception", b""))
+        value = error_of(outcome.fields.get("exception", b""))
     elif outcome.fields.get("result"):
         value = serialization.loads(outcome.fields["result"])  # type: ignore[arg-type]  # encoded
     messages = _messages(broker, held._message, callbacks, value)
@@ -51,10 +51,17 @@ def of_outcome(broker: Transport, held: HeldMessage) -> list[Message[Any]]:
     return messages
 
 
+def of_both_ends(broker: Transport, message: Message[Any]) -> tuple[list[Message[Any]], list[Message[Any]]]:
+    """What follows when ``message`` has succeeded, and when it has failed, of one that goes on as a workflow. What they
+    are told stands open: it is found where they run."""
+    good, bad = (_declared(broker, message, option) for option in (ON_SUCCESS, ON_FAILURE))
+    return _messages(broker, message, good or (), None), _messages(broker, message, bad or (), None)
+
+
 def of_failure(broker: Transport, message: Message[Any], error: Exception) -> list[Message[Any]]:
     """What follows when ``message`` has failed and nobody works on it."""
     callbacks = _declared(broker, message, ON_FAILURE)
-    return _messages(broker, message, callbacks, _error(encode_exception(error))) if callbacks else []
+    return _messages(broker, message, callbacks, error_of(encode_exception(error))) if callbacks else []
 
 
 def _declared(broker: Transport, message: Message[Any], option: str) -> Any:
@@ -63,7 +70,7 @@ def _declared(broker: Transport, message: Message[Any], option: str) -> Any:
     return found if found and broker.calls_back else None
 
 
-def _error(encoded: Any) -> dict[str, str]:
+def error_of(encoded: Any) -> dict[str, str]:
     """What a callback is told of an exception. The exception itself is found by the message's id."""
     record = serialization.loads(encoded) if encoded else {}
     return {"type": str(record.get("type", "")).replace(":", "."), "text": str(record.get("text", ""))}

@@ -93,9 +93,10 @@ class Operations:
         )
         return self._refusable
 
-    def free(self, lock: str, message_id: str, *, ended: bool) -> None:
-        """A message does not stand under ``lock`` any more, if it has ended; else only if it had ended before."""
-        self.args += ("free", self.number(lock), message_id, int(ended))
+    def free(self, lock: str, message_id: str, *, ended: bool, flow: str = "") -> None:
+        """A message does not stand under ``lock`` any more, if it has ended; else only if it had ended before. If the
+        workflow ``flow`` goes on in its place, it stands as long as that does."""
+        self.args += ("free", self.number(lock), message_id, int(ended), self.number(flow) if flow else 0)
 
     def turn(
         self,

@@ -21,7 +21,7 @@ from understudy.states import State
 from understudy.uniqueness import OPTION, lock_name
 
 from . import followers, pipelines, staging, workflows
-from .committer import UNCLAIMED
+from .committer import REVOKED, UNCLAIMED
 from .held import HeldMessage
 from .names import QueueKeys
 from .operations import Operations
@@ -70,6 +70,17 @@ def instead(held: HeldMessage, verdict: str) -> bool:
         # It comes back and asks who has the claim.
         outcome.marks = marks
         outcome.decide(Disposition.HAND_BACK, delay=UNCLAIMED_PAUSE, reason="its claim is another's")
+        return True
+    if verdict == REVOKED:
+        # Its body was let run to its end; what it returned is not begun.
+        outcome.marks = marks
+        outcome.decide(Disposition.DONE, reason="it is revoked, so what it returned does not go on in its place")
+        outcome.state = State.REVOKED
+        outcome.fields.update(
+            actor=held.actor_name, queue=held.queue_name, exception=encode_exception(Revoked("revoked"))
+        )
+        if held.execution is not None and held.execution.claim_key is not None:
+            outcome.claim = "release"
         return True
     held.misfits += 1
     if held.execution is not None:
@@ -143,7 +154,9 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
         count += _stop_pipeline(broker, operations, held, ttl)
     # Before what follows, which may be the next one of its kind. A lock that fails an outcome is somebody else's.
     if not held.misfits:
-        count += _free(broker, operations, held._message, ended=outcome.disposition not in _BACK)
+        flow = "" if outcome.continued is None else keys.workflow(outcome.continued.workflow)
+        ended = outcome.disposition not in _BACK and not flow
+        count += _free(broker, operations, held._message, ended=ended, flow=flow)
     joins = _waits_for_a_place(held)
     if held.turn is not None and not joins:
         count += _leave(broker, held, operations)
@@ -247,11 +260,11 @@ def write_dead(
     return count
 
 
-def _free(broker: Transport, operations: Operations, message: Message[Any], *, ended: bool) -> int:
+def _free(broker: Transport, operations: Operations, message: Message[Any], *, ended: bool, flow: str = "") -> int:
     lock = lock_name(message.actor_name, message.options) if OPTION in message.options else None
     if lock is None:
         return 0
-    operations.free(broker.storage.keys.unique(lock), message.message_id, ended=ended)
+    operations.free(broker.storage.keys.unique(lock), message.message_id, ended=ended, flow=flow)
     return 1
 
 

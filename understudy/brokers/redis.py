@@ -36,7 +36,7 @@ from understudy.storage.client import Storage, Value
 from understudy.turns import ARRIVED
 
 from . import delays, outcomes, staging, tally
-from .committer import COMMITTED, MISFIT, UNCLAIMED, Committer, Settlement
+from .committer import COMMITTED, MISFIT, REVOKED, UNCLAIMED, Committer, Settlement
 from .consumer import StreamConsumer
 from .gate import Gate, together
 from .held import HeldMessage
@@ -427,7 +427,7 @@ class RedisBroker(QueueingBroker):
             held.place()
 
     def _settled(self, held: HeldMessage, verdict: str) -> None:
-        if verdict in (UNCLAIMED, MISFIT) and outcomes.instead(held, verdict):
+        if verdict in (UNCLAIMED, REVOKED, MISFIT) and outcomes.instead(held, verdict):
             self.commit(held)
             return
         self._let_go(held)

@@ -88,6 +88,11 @@ def found(operations: Operations, keys: Keys, workflow: str, aside: str, size: i
     )
 
 
+def unless_revoked(operations: Operations, keys: Keys, message_id: str) -> None:
+    """Add the operation that refuses the outcome if somebody has revoked the message."""
+    operations.args += ("unless", operations.number(keys.revoked), message_id)
+
+
 def ended(broker: Transport, operations: Operations, message_id: str, options: Mapping[str, Any], state: str) -> int:
     """Add the operation for a message that ended without an outcome, if it belongs to a workflow; returns how many."""
     place = Place.of(message_id, options)
@@ -100,16 +105,18 @@ def ended(broker: Transport, operations: Operations, message_id: str, options: M
 def goes_on(broker: Transport, operations: Operations, held: HeldMessage, place: Place | None, state: str) -> int:
     """Add the operations for a message that comes back no more; returns how many."""
     keys, kept, continued = broker.storage.keys, Kept.by(broker), held.outcome.continued
+    if continued is not None:
+        unless_revoked(operations, keys, held.message_id)
     if place is not None:
         instead = None if continued is None else continued.first
         place = place if continued is None else replace(place, streams=streams_in(continued.to))
         step(operations, keys, place, state, message_id=held.message_id, kept=kept, instead=instead)
-        return 1
+        return 1 + (continued is not None)
     if continued is None:
         return 0
     found(operations, keys, continued.workflow, continued.aside, continued.size)
     begin(operations, keys, continued.workflow, continued.first, streams_in(continued.to), kept=kept)
-    return 2
+    return 3
 
 
 def _arguments(

@@ -219,10 +219,11 @@ class Compiler:
         for callback in callbacks:
             self._stream(callback.message)
             told = None if callback.told is None else self._number_of[callback.told]
+            after_failure = "!" if callback.of is not None and source is None else ""
             known = self._callbacks.get((callback, told, source))
             if known is None:
                 known = self._callbacks[callback, told, source] = self._take()
-            numbers.append(str(known))
+            numbers.append(f"{known}{after_failure}")
         return ",".join(numbers) or "-"
 
     def _stream(self, message: Message[Any]) -> int:
@@ -304,7 +305,10 @@ class Compiler:
     def _write_callback(self, callback: Callback, number: int, *, told: int | None, source: int | None) -> None:
         given = callback.message
         message = self._composed(given, f"{self.workflow}.?.c{number}")
-        if not given.options.get("immutable"):
+        if callback.of is not None:
+            failed = {} if source is not None else {"failed": True}
+            message.options[TAKES] = {"from": self._number_of[callback.of], "at": 1} | failed
+        elif not given.options.get("immutable"):
             into = given.options.get("into")
             if source is not None:
                 message = _with_input(message, Entrance(source=source), into)

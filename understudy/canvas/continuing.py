@@ -1,13 +1,15 @@
 """What an actor returns is continued by it: a canvas that runs in its place (C15).
 
 In a workflow it becomes a part of that, under numbers of its own; else a workflow that stands for the message. It is
-put aside, or where nothing leads to it, before the message is settled; the settlement lets it begin.
+put aside, or where nothing leads to it, before the message is settled; the settlement lets it begin. The callbacks of
+the message, ``on_success`` and ``on_failure``, become callbacks of what goes on in its place.
 """
 
 from __future__ import annotations
 
 import uuid
 
+from understudy.brokers import followers
 from understudy.brokers.held import HeldMessage
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.staging import SWEPT
@@ -18,7 +20,7 @@ from understudy.plans.reading import Entry, Flow
 from understudy.storage.client import Value
 
 from .compiling import Compiler, Entrance, Exit, streams_of
-from .elements import Element, Parallel
+from .elements import Callback, Element, Parallel, attach
 from .running import head_of, put_aside
 
 
@@ -30,6 +32,12 @@ def continue_as(broker: RedisBroker, held: HeldMessage, strand: list[Element]) -
       WorkflowError: the workflow of ``held`` is gone.
     """
     place = Place.of(held.message_id, held.options)
+    good, bad = followers.of_both_ends(broker, held._message)
+    attach(
+        strand,
+        good=[Callback(message, of=strand[-1]) for message in good],
+        bad=[Callback(message, of=strand[-1]) for message in bad],
+    )
     return _on_its_own(broker, held, strand) if place is None else _within(broker, held, place, strand)
 
 

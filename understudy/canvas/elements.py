@@ -15,10 +15,13 @@ class Callback:
 
     Attributes:
       told: the element whose id it gets after a failure; None: the one that failed.
+      of: the element whose value, or exception, it gets in the place of its second argument: it is a callback of a
+        message in whose place that goes on.
     """
 
     message: Message[Any]
     told: Element | None = None
+    of: Element | None = None
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Retry, actor, periodic
+from understudy import Retry, actor, chain, periodic, step
 from understudy.brokers.redis import RedisBroker
 from understudy.scheduler.loop import Scheduler
 from understudy.scheduler.overview import Overview
@@ -117,6 +117,24 @@ def test_without_overlap_a_tick_is_left_out_until_the_message_before_has_ended(
         scheduler.run_once()
         drain()
     assert [run.word for run in runs(broker)][3:] == ["sent", "sent"]
+
+
+def test_without_overlap_a_tick_is_left_out_while_what_the_message_before_returned_goes_on(
+    broker: RedisBroker, freezer: FrozenDateTimeFactory, drain: Drain
+) -> None:
+    @actor
+    def part() -> None: ...
+
+    @periodic(every=10, overlap="skip")
+    @actor(actor_name="job")
+    def body() -> Any:
+        return chain(step(part.message(), delay=25), part.message_with_options(immutable=True))
+
+    scheduler = Scheduler(broker)
+    for _ in range(7):
+        live(freezer, scheduler, seconds=10)
+        drain()
+    assert [run.word for run in runs(broker)] == ["sent", *["overlap"] * 3, "sent", *["overlap"] * 2]
 
 
 def test_with_overlap_a_tick_is_sent_although_the_one_before_still_waits(

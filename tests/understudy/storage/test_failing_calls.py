@@ -108,6 +108,7 @@ def shown(bench: Bench) -> dict[str, str]:
             parts = [f"{part}: {content[part]}" for part in content if part != b"old"]
         else:
             parts = [repr([part for part in content if part[0] != b"old"] if isinstance(content, list) else content)]
+        parts = [part.replace(f"{bench.keys.namespace}:", ":") for part in parts]
         parts = [re.sub(r"[0-9a-f]{16}\b", "<unique>", re.sub(r"\d{13}-\d+", "<entry>", part)) for part in parts]
         found[name.removeprefix(bench.keys.namespace)] = ", ".join(sorted(parts)) + f" expires: {expires}"
     return found

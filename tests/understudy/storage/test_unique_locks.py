@@ -146,6 +146,33 @@ def test_whether_one_stands_is_read_from_its_record(bench: Bench, ends: str, rec
     assert told == ({1: "m"} if stands in ("both", ends) else {})
 
 
+@pytest.mark.parametrize("ends", ["done", "started"])
+@pytest.mark.parametrize(
+    ("flow", "stands"),
+    [({"v": 1}, True), ({"v": 1, "state": "SUCCESS"}, False), ({}, False), ("not a hash", False)],
+)
+def test_whether_one_stands_that_goes_on_is_read_from_its_workflow(
+    bench: Bench, ends: str, flow: Any, stands: bool
+) -> None:
+    enqueue(bench, unique(bench, "m", ends=ends), bench.add())
+    key = bench.keys.workflow("w")
+    assert bench.settle((bench.taken(), [goes_on(bench, "another"), goes_on(bench, "m")])) == "c"
+    if isinstance(flow, dict):
+        for name, value in flow.items():
+            bench.client.hset(key, name, value)
+    else:
+        bench.client.set(key, flow)
+    told = enqueue(bench, unique(bench, "n", ends=ends), bench.add())
+    assert told == ({1: "m"} if stands and ends == "done" else {})
+
+
+def goes_on(bench: Bench, message: str) -> Ops:
+    def write(operations: Operations) -> None:
+        operations.free(bench.keys.unique("a:k"), message, ended=False, flow=bench.keys.workflow("w"))
+
+    return write
+
+
 def test_whichever_call_fails_all_are_accepted_with_their_locks_or_none(bench: Bench) -> None:
     def ops(one: Bench) -> list[Ops]:
         return [

@@ -9,7 +9,7 @@ import pytest
 
 from understudy.brokers.operations import Operations
 from understudy.brokers.pipelines import stop
-from understudy.brokers.workflows import UNFINISHED, Kept, abort, begin, found, step
+from understudy.brokers.workflows import UNFINISHED, Kept, abort, begin, found, step, unless_revoked
 from understudy.errors import ServerUnavailable
 from understudy.holds import GROUP, Hold
 from understudy.plans.place import Place, Stream
@@ -18,7 +18,7 @@ from understudy.storage import scripts
 
 from .bench import Bench, Ops
 from .injected import Injected
-from .test_failing_calls import benches, shown
+from .test_failing_calls import NOW, benches, shown
 
 KEPT = Kept(60, 120)
 STREAMS = (Stream("q", 2),)
@@ -92,10 +92,15 @@ def the_chain_stops(bench: Bench) -> Prepared:
 def goes_on_elsewhere(bench: Bench) -> Prepared:
     bench.client.hset(bench.keys.composed("n"), mapping=PLAN)
     bench.client.pexpire(bench.keys.composed("n"), 60_000)
+    lock = bench.keys.unique("a:k")
+    bench.client.hset(lock, "id", "m")
+    bench.client.pexpire(lock, 60_000)
 
     def tell(operations: Operations) -> None:
+        unless_revoked(operations, bench.keys, "m")
         found(operations, bench.keys, "w", "n", 9)
         begin(operations, bench.keys, "w", 1, STREAMS, kept=KEPT)
+        operations.free(lock, "m", ended=False, flow=bench.keys.workflow("w"))
 
     return bench.take(), [bench.state(None, instead="w.7"), tell]
 
@@ -117,7 +122,7 @@ def settle(bench: Bench, prepared: Prepared) -> str:
     operations.args += (operations.number(hold.stream), hold.entry, 0)
     for write in ops:
         write(operations)
-    names = {"state", "step", "begin", "found", "stop"}
+    names = {"state", "step", "begin", "found", "stop", "unless", "free"}
     operations.args[2] = sum(isinstance(one, str) and one in names for one in operations.args)
     args = [1, "workers", 1, *operations.args]
     return str(bench.storage.run("settle", operations.keys, args).decode())
@@ -170,6 +175,18 @@ def test_a_node_that_has_ended_counts_once(bench: Bench) -> None:
     bench.client.delete(bench.keys.state("w.4"))  # somebody has forgotten it
     assert bench.settle((hold, ops), number=2) == "f"
     assert bench.client.hget(flow, "d3") == b"1"
+
+
+@pytest.mark.parametrize(("until", "verdict"), [(NOW + 1, "r"), (NOW, "c")])
+def test_in_the_place_of_a_message_that_was_revoked_nothing_goes_on(bench: Bench, until: int, verdict: str) -> None:
+    fresh = next(benches(bench))
+    hold, ops = goes_on_elsewhere(fresh)
+    fresh.client.zadd(fresh.keys.revoked, {"m": until})
+    before = shown(fresh)
+    assert settle(fresh, (hold, ops)) == verdict
+    after = shown(fresh)
+    after.pop(fresh.keys.batch("w1").removeprefix(fresh.keys.namespace))
+    assert (after == before) == (verdict == "r")
 
 
 def test_a_workflow_that_was_revoked_goes_on_no_more(bench: Bench) -> None:

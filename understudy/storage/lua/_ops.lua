@@ -17,15 +17,16 @@
 --   unique   lock, name of the message's record, revoked, message id, until ("done" or "started"), ms for which it stands at
 --            the most, when the message does not begin any more (ms, or ""), number. Is refused, and the operation after it
 --            left out, while another message stands under the lock
---   free     lock, message id, "1" when the message has ended       it does not stand any more, if it did
+--   free     lock, message id, "1" when the message has ended, workflow that goes on in its place (0: none)      it does not
+--            stand any more, if it did; or as long as the workflow goes on
 --   turn     head, uses, line and due of a limit of places, channel to wake, delivery token, "queue/message id", when it
 --            arrived, how many places, "leave" or "join", queues as "name/delayed/ids/" each. "leave": the place of this
 --            delivery is free, and the first in line are woken. "join": it had none and waits in line; the operation after
 --            it, its `later`, is due at once if a place has become free for it meanwhile
-local LENGTH = { turn = 11, unique = 8, free = 3, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
+local LENGTH = { turn = 11, unique = 8, free = 4, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
 
--- learn(): makes the operations of workflows known, where `_workflow` is put behind; has_ended and is_open come from there.
-local learn, has_ended, is_open
+-- learn(): makes the operations of workflows known, where `_workflow` is put behind; the others come from there.
+local learn, has_ended, is_open, is_revoked
 
 -- parse(argv, at): the operation at position `at`, and the position behind it.
 local function parse(argv, at)
@@ -248,7 +249,8 @@ function UNDO.publish(op)
 end
 
 -- stands(lock, revoked, at): the message that set a lock has neither ended nor, if that is enough, begun. What it has come to
--- is read from its record: its name is in the lock, because nobody else knows it. That locks are freed is only the rule.
+-- is read from its record, or from the workflow that goes on in its place: their names are in the lock, because nobody else
+-- knows them. That locks are freed is only the rule.
 local function stands(lock, revoked, at)
   if not lock.id or expired(lock['until'], at) then return false end
   local record = redis.pcall('HMGET', lock.record, 'state', 'expires_at', 'done_at', 'by')
@@ -256,6 +258,10 @@ local function stands(lock, revoked, at)
   local state, begun = record[1], record[4] and record[4] ~= lock.by
   -- An id may be sent anew: the end of an earlier message of this name is not the end of this one.
   if state and terminal(state) and (tonumber(record[3]) or 0) >= tonumber(lock.since) then return false end
+  if lock.flow then
+    local flow = redis.pcall('HMGET', lock.flow, 'v', 'state')
+    return lock.ends ~= 'started' and not flow.err and flow[1] and not flow[2]
+  end
   if begun then return lock.ends ~= 'started' end
   if lock.expires ~= '' and expired(lock.expires, at) then return false end
   if state and not (terminal(state) and expired(record[2], at)) then return true end
@@ -288,10 +294,12 @@ end
 
 function APPLY.free(op)
   look(op)
-  if op.found.id ~= op[2] or op[3] ~= '1' then return end
+  local flow = op[3] ~= '1' and KEYS[tonumber(op[4])]
+  if op.found.id ~= op[2] or (op[3] ~= '1' and not flow) then return end
   op.left = left(key(op, 1))
   op.set = true
-  redis.call('DEL', key(op, 1))
+  -- Whoever finds the lock taken looks whether the workflow goes on.
+  if flow then redis.call('HSET', key(op, 1), 'flow', flow) else redis.call('DEL', key(op, 1)) end
 end
 
 UNDO.free = UNDO.unique

@@ -12,6 +12,7 @@
 --   x<s>    the node at which strand s has stopped: what comes after it never runs
 --   c<n>    the next page that `fan` moves to the queues
 --   state, done_at, expires_at, cause   once it has ended; doomed: it is known that it will fail, and by which node
+-- A callback after a failure with a "!" behind its number is sent after that only, and not when the node was revoked.
 -- The other key is a bitmap: the nodes that have ended. A node ends once, however often its message is delivered.
 --   step    workflow, ended nodes, what is to be moved, ended workflows, record, node, group above ("-" for none), state,
 --           first node of what runs in its place ("-" for nothing), name of the workflow, its channel, channel to wake,
@@ -19,12 +20,13 @@
 --   begin   the same; the node in its place is begun
 --   abort   the same; the workflow is revoked
 --   found   workflow as it was put aside, workflow, ended nodes, number of the last node        it exists from now on
+--   unless  revoked, message id      the outcome is refused if somebody has revoked the message
 --   stop    record, record of the message that failed, TTL in ms, state, exception, traceback, id of that message, channel
 --           a later message of one of Dramatiq's pipelines has ended with an earlier one, unless that has succeeded
-LENGTH.step, LENGTH.begin, LENGTH.abort, LENGTH.found, LENGTH.stop = 15, 15, 15, 4, 8
+LENGTH.step, LENGTH.begin, LENGTH.abort, LENGTH.found, LENGTH.stop, LENGTH.unless = 15, 15, 15, 4, 8, 2
 TYPES.step = {'hash', 'string', 'set', 'zset', 'hash'}
 TYPES.begin, TYPES.abort, TYPES.found = TYPES.step, TYPES.step, {'hash', 'hash', 'string'}
-TYPES.stop = {'hash', 'hash'}
+TYPES.stop, TYPES.unless = {'hash', 'hash'}, {'zset'}
 
 -- back(op, ...): the command that takes back what was just written.
 local function back(op, ...) op.back[#op.back + 1] = {...} end
@@ -63,11 +65,13 @@ local function named(text, mark, name)
   return table.concat(parts) .. string.sub(text, at)
 end
 
--- call_back(op, callbacks, n): sends callbacks; n is the node that they are told.
-local function call_back(op, callbacks, n)
-  for i in string.gmatch(callbacks, '%d+') do
-    local stream, payload = string.match(redis.call('HGET', key(op, 1), 'k' .. i), '^(%d+) (.*)$')
-    put(op, stream, named(payload, op[10] .. '.?', op[10] .. '.' .. n))
+-- call_back(op, callbacks, n, state): sends callbacks; n is the node that they are told.
+local function call_back(op, callbacks, n, state)
+  for i, only in string.gmatch(callbacks, '(%d+)(!?)') do
+    if only == '' or state == 'FAILURE' then
+      local stream, payload = string.match(redis.call('HGET', key(op, 1), 'k' .. i), '^(%d+) (.*)$')
+      put(op, stream, named(payload, op[10] .. '.?', op[10] .. '.' .. n))
+    end
   end
 end
 
@@ -113,7 +117,7 @@ local function finish(op, at, state, cause, told)
   local found = redis.call('ZSCORE', key(op, 4), op[10])
   redis.call('ZADD', key(op, 4), ends, op[10])
   if found then back(op, 'ZADD', key(op, 4), found, op[10]) else back(op, 'ZREM', key(op, 4), op[10]) end
-  call_back(op, redis.call('HGET', key(op, 1), state == 'SUCCESS' and 'good' or 'bad') or '-', told)
+  call_back(op, redis.call('HGET', key(op, 1), state == 'SUCCESS' and 'good' or 'bad') or '-', told, state)
   tell(op[11], state)
 end
 
@@ -126,7 +130,7 @@ local function go_on(op, at, n, state)
     -- Of a group the step that cannot run shows the failure; where none comes after it, the member that failed.
     local told = n
     if not good and node.kind == 'g' then told = node.next ~= '-' and node.next or cause end
-    call_back(op, good and node.good or node.bad, told)
+    call_back(op, good and node.good or node.bad, told, state)
     if good and node.next ~= '-' then
       n = node.next
       if not begin(op, n, node_of(op, n)) then return end
@@ -198,6 +202,15 @@ function is_open(op)
   local flow = redis.call('HMGET', key(op, 1), 'v', 'state')
   return flow[1] and not flow[2]
 end
+
+-- is_revoked(op, at): somebody has revoked the message of an `unless`.
+function is_revoked(op, at)
+  local forgotten = redis.call('ZSCORE', key(op, 1), op[2])
+  return forgotten and not expired(forgotten, at)
+end
+
+function APPLY.unless() end
+UNDO.unless = APPLY.unless
 
 function APPLY.abort(op, at)
   prepare(op)

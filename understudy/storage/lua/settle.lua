@@ -7,9 +7,9 @@
 --       unless nothing is counted: counters, how many rows, rows (field, field for the time, how many, microseconds), and
 --       "row:microseconds" for each outcome, in one argument: the row that has it in it (0: none)
 -- Reply: a letter for each outcome, then what `unique` refused (`refusals`): "c" committed; "l" lost (not held any more); "f" finished (the message has its
---        terminal outcome: acknowledged); "u" unclaimed (its claim is another's); "e" error (a key that it means
---        holds something else, or a command failed). Nothing is written but for "c"; after "u" and "e" the message is
---        still held.
+--        terminal outcome: acknowledged); "u" unclaimed (its claim is another's); "r" revoked (so nothing goes on in its
+--        place); "e" error (a key that it means holds something else, or a command failed). Nothing is written but for "c";
+--        after "u", "r" and "e" the message is still held.
 -- Safe to resend: the reply to the last batch is kept.
 local last = redis.call('HMGET', KEYS[2], 'number', 'reply')
 if last[1] == ARGV[1] then return last[2] end
@@ -59,6 +59,7 @@ local function judge(outcome)
     if op.over and not expired(op.found.expires_at, at) then return 'f' end
     if op.name == 'claim' and not op.gone and op.found.token ~= op[2] then return 'u' end
     if op.name == 'step' and has_ended(op, op[6]) then return 'f' end
+    if op.name == 'unless' and is_revoked(op, at) then return 'r' end
   end
   return 'c'
 end
