@@ -20,6 +20,7 @@ from dramatiq.middleware.threading import current_platform, raise_thread_excepti
 from understudy import clock
 from understudy.actors import Actor, AsyncActor, declared
 from understudy.asynchronous.here import Here
+from understudy.brokers.settlement import HeldMessage
 from understudy.durations import to_millis
 from understudy.errors import SoftTimeLimitExceeded, TimeLimitExceeded
 from understudy.execution import Execution
@@ -71,7 +72,7 @@ class TimeLimits(TimeLimit):
         execution.began_at = clock.monotonic()
         if isinstance(actor, AsyncActor) and not runs_apart(held.options, declared(actor), settling.settings):
             if not held.on_loop:
-                run_by(_here(execution, limits, settling.settings))
+                run_by(_here(held, execution, limits, settling.settings))
         elif isinstance(actor, Actor) and runs_elsewhere(held.options, declared(actor), settling.settings):
             run_by(Runner(settling, held, execution, limits, self.pool))
         elif settling.settings.isolation == "simulated":
@@ -94,11 +95,11 @@ class TimeLimits(TimeLimit):
     after_skip_message = after_process_message
 
 
-def _here(execution: Execution, limits: Limits, settings: Settings) -> Here | Measured:
+def _here(held: HeldMessage, execution: Execution, limits: Limits, settings: Settings) -> Here | Measured:
     """What runs an ``async def`` body for which there is no shared loop: its limits are kept by its own."""
     if settings.isolation == "simulated":
-        return Measured(execution, limits, Here(execution, None))
-    return Here(execution, limits)
+        return Measured(execution, limits, Here(execution, None, held))
+    return Here(execution, limits, held)
 
 
 class Measured:

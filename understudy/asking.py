@@ -45,13 +45,14 @@ def asks_by(asking: Asking | None) -> None:
 
 async def ask(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What ``function`` returns or raises. A coroutine that is cancelled meanwhile learns it when the answer is there:
-    half an exchange with the server would be worse than a late end."""
+    half an exchange with the server would be worse than a late end. What no thread has begun is not asked any more."""
     asking = _asking.get()
     if asking is None or asking.pool is None:
         return function(*args, **kwargs)
     call = partial(copy_context().run, partial(function, *args, **kwargs))
     asking.open += 1
-    answer = asyncio.get_running_loop().run_in_executor(asking.pool, call)
+    question = asking.pool.submit(call)
+    answer = asyncio.wrap_future(question)
     cancelled: asyncio.CancelledError | None = None
     try:
         while not answer.done():
@@ -59,10 +60,13 @@ async def ask(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
                 await asyncio.wait([answer])
             except asyncio.CancelledError as error:
                 cancelled = cancelled or error
+                if question.cancel():
+                    break
     finally:
         asking.open -= 1
     if cancelled is not None:
-        answer.exception()  # seen: what the question met is of no interest any more
+        if not question.cancelled():
+            answer.exception()  # seen: what the question met is of no interest any more
         raise cancelled
     return answer.result()
 

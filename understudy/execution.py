@@ -58,6 +58,7 @@ class Execution:
       uses_items: the body remembers items, so that something of them lies on the server.
       came_on: an item was finished in this delivery, and the server knows.
       lost: set by the heartbeat when the claim belongs to another delivery; the body stops at its next write.
+      cut_off: the body was ended from outside, in the middle of whatever it did.
       outer: what ``current()`` found before.
       terminated: why the body is to end, once somebody has said so.
       ender: ends the body where it runs: in its thread, or with its process. Set while there is something to be ended.
@@ -94,6 +95,7 @@ class Execution:
     uses_items: bool = False
     came_on: bool = False
     lost: bool = False
+    cut_off: bool = False
     outer: Execution | None = None
     terminated: str = ""
     ender: Callable[[], None] | None = None

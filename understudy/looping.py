@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from . import clock
 from .awaiting import Awaited
@@ -72,6 +73,7 @@ class Items(Generic[T]):
         #: Whether an item was finished in this delivery. Without, handing back would go on for ever.
         self._finished = False
         self._index = 0
+        self.taker: asyncio.Task[Any] | None = None
 
     @property
     def successful(self) -> int:
@@ -112,6 +114,14 @@ class Items(Generic[T]):
 
     def __aiter__(self) -> Awaited[T]:
         return Awaited(self)
+
+    def hold_back(self) -> None:
+        """The current item was fetched for a body that was interrupted meanwhile, and did not reach it."""
+        self._store.hold_back()
+
+    def give_again(self) -> None:
+        """It reaches the body now."""
+        self._store.give_again()
 
     @property
     def window(self) -> int:

@@ -50,6 +50,7 @@ class Store:
         self.place = place
         self.ledger = Ledger()
         self.open_key, self.mark, self._after = "", DONE, ""
+        self._held_back = ""
         self.put_off: set[str] = set()
         #: Open for this delivery, and not begun.
         self._ready: deque[str] = deque()
@@ -90,6 +91,15 @@ class Store:
         """``key``, the next of those that were opened, is given out now."""
         self._ready.popleft()
         self.open_key, self.mark, self._after = key, DONE, after
+
+    def hold_back(self) -> None:
+        """The item that was given out has not reached the body: it counts as not begun until it is given again."""
+        self._ready.appendleft(self.open_key)
+        self._held_back, self.open_key = self.open_key, ""
+
+    def give_again(self) -> None:
+        """The item that was held back is given out now."""
+        self.begin(self._held_back, self._after)
 
     def end(self) -> None:
         """The item that was given out is over, whatever follows."""
@@ -186,7 +196,7 @@ class Remembered(Store):
             outcome.marks[self.prefix + key] = UNHEARD
         if self.open_key and (self.mark != DONE or exception is None):
             self.end()
-        elif self.open_key and isinstance(exception, Exception):
+        elif self.open_key and isinstance(exception, Exception) and not self._execution.cut_off:
             self._closing[self.open_key] = ""
         # Else it was interrupted from outside in the middle of the item: it stays in doubt.
         outcome.marks.update(self._unsaid(self.ledger.encoded()))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 
@@ -88,6 +88,32 @@ def test_one_that_is_cancelled_ends_when_the_answer_is_there(pool: ThreadPoolExe
 
     asyncio.run(body())
     assert (seen, asking.open) == (["answered", "cancelled"], 0)
+
+
+def test_a_question_that_no_thread_has_taken_yet_is_never_asked(pool: ThreadPoolExecutor) -> None:
+    let_go = threading.Event()
+    asking = Asking(pool)
+    seen: list[object] = []
+
+    async def one(question: Callable[[], object]) -> None:
+        asks_by(asking)
+        await ask(question)
+
+    async def body() -> None:
+        busy = [asyncio.create_task(one(lambda: let_go.wait(10))) for _ in range(2)]
+        late = asyncio.create_task(one(lambda: seen.append("asked")))
+        while asking.open < 3:
+            await asyncio.sleep(0.001)
+        late.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await late
+        assert asking.open == 2, "it did not wait for a thread"
+        let_go.set()
+        await asyncio.gather(*busy)
+
+    asyncio.run(body())
+    pool.shutdown()
+    assert not seen
 
 
 def test_what_nobody_waits_for_is_done_aside_if_there_is_a_thread_for_it(pool: ThreadPoolExecutor) -> None:

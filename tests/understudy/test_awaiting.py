@@ -142,6 +142,102 @@ def test_what_blocks_is_done_by_another_thread_and_the_items_come_in_turn() -> N
     assert threading.current_thread() not in threads
 
 
+# -- interrupted on the way ----------------------------------------------------------------------------------
+
+
+class Gate:
+    """Lets a thread wait in the middle of what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def passed(self, number: int) -> str:
+        """The key of an item; waits at number 2, once."""
+        if number == 2 and not self.go_on.is_set():
+            self.asked.set()
+            assert self.go_on.wait(10)
+        return str(number)
+
+    async def interrupt(self, task: asyncio.Task[Any]) -> None:
+        """Cancel ``task`` while the thread waits."""
+        while not self.asked.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.sleep(0)
+        self.go_on.set()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_was_fetched_for_a_body_that_was_interrupted_meanwhile_comes_next(asynchronous: bool) -> None:
+    gate, given = Gate(), list[int]()
+
+    async def body(pool: ThreadPoolExecutor) -> int:
+        asks_by(Asking(pool))
+        items = each(numbers(0, 5) if asynchronous else range(5), key=gate.passed, on_doubt="skip")
+        steps = aiter(items)
+
+        async def walk() -> None:
+            async for number in steps:
+                given.append(number)
+
+        task = asyncio.create_task(walk())
+        await gate.interrupt(task)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await walk()
+        return items.successful
+
+    with ThreadPoolExecutor(2) as pool:
+        assert asyncio.run(body(pool)) == 5
+    assert given == [0, 1, 2, 3, 4]
+
+
+def test_two_tasks_do_not_share_a_loop(drain: Drain) -> None:
+    """An item is over when the next one is asked for: one of two that are worked on would count as done too soon."""
+
+    @actor
+    async def body(apart: bool) -> int:
+        items = each(range(6), key=str)
+        steps = aiter(items)
+
+        async def walk() -> None:
+            async for _ in items if apart else steps:
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2):
+                group.create_task(walk())
+        return items.successful
+
+    for apart in (False, True):
+        message = body.send(apart)
+        drain()
+        failure = handle(message).result
+        assert isinstance(failure, ExceptionGroup)
+        assert isinstance(failure.exceptions[0], DeclarationError)
+        assert "a loop of its own" in str(failure.exceptions[0])
+
+
+def test_one_task_after_the_other_may_go_on_with_a_loop(drain: Drain) -> None:
+    @actor
+    async def body() -> int:
+        items = each(range(3), key=str)
+        steps = aiter(items)
+        while True:
+            try:
+                await asyncio.create_task(anext_of(steps))
+            except StopAsyncIteration:
+                return items.successful
+
+    async def anext_of(steps: Any) -> int:
+        found: int = await anext(steps)
+        return found
+
+    message = body.send()
+    drain()
+    assert handle(message).get() == 3
+
+
 def test_a_loop_that_is_left_leaves_nothing_open(drain: Drain) -> None:
     @actor
     async def body() -> int:

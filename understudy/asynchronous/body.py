@@ -74,7 +74,7 @@ class Body:
     def start(self, context: Context) -> asyncio.Task[None]:
         """Begin, in ``context``."""
         loop = self._loop = asyncio.get_running_loop()
-        task = self.steered.task = loop.create_task(self.steered, context=context)
+        task = self.steered.task = loop.create_task(self.steered, context=context, name=self.name)
         task.add_done_callback(self._on_end)
         execution, limits = self.execution, self._limits
         if limits is not None:
@@ -102,10 +102,13 @@ class Body:
             return  # the loop is closed, and every body with it
 
     def end(self, why: BaseException) -> None:
-        """Cancel it. Whatever it makes of that, its outcome is ``why``; the first reason counts."""
-        if self.done or self._why is not None:
+        """Cancel it. Whatever it makes of that, its outcome is ``why``; the first reason counts. One that has come to
+        its end has the outcome that this is."""
+        if self.done or self._why is not None or self.steered.ended:
             return
         self._why = self._told(why)
+        if self.execution is not None:
+            self.execution.cut_off = True
         self.steered.interrupt(asyncio.CancelledError(str(why)))
         assert self._loop is not None
         self._timers.append(self._loop.call_later(GRACE, self._abandon))

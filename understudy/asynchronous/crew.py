@@ -33,7 +33,7 @@ HALVES = 2
 #: Seconds between two looks whether there is something to begin, or whether all have ended.
 TIMEOUT = 1.0
 LOOK_AGAIN = 0.05
-#: Seconds in which bodies that were cut off have ended and are settled.
+#: Seconds in which bodies that were cut off have ended, and in which at least one more of them is settled.
 CUT_OFF = GRACE + 1.0
 
 
@@ -81,13 +81,23 @@ class Crew:
 
     def cut_off(self) -> None:
         """Cancel what runs: it goes back to its queues, and no attempt is burned."""
+        self._beginner.closed = lambda: HandBack("the worker stopped before the body began")
         bodies = list(self._beginner.bodies)
         if bodies:
             logger.warning("%d async bodies were still running when the time was up; they go back", len(bodies))
         for body in bodies:
             body.end_soon(HandBack("the worker stopped before the body ended"))
-        if not self.lane.wait_until_empty(CUT_OFF):
+        if not self._settled():
             logger.error("%d async bodies do not end; their messages run again elsewhere", self.lane.running)
+
+    def _settled(self) -> bool:
+        """Wait until nothing runs. A thousand outcomes take their time, so not until a fixed moment."""
+        left = -1
+        while left != self.lane.running:
+            left = self.lane.running
+            if self.lane.wait_until_empty(CUT_OFF):
+                return True
+        return False
 
     def close(self) -> None:
         """End everything."""

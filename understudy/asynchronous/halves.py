@@ -12,6 +12,7 @@ is there in the body, and in the hooks after it, whichever threads these are.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Beginner:
         self._ended = ended
         #: The bodies that run, or are about to.
         self.bodies: set[Body] = set()
+        #: Why nothing begins any more, once that is so.
+        self.closed: Callable[[], BaseException] | None = None
 
     def run_once(self, timeout: float) -> bool:
         """Begin the next message; False when there was none, or no place for it."""
@@ -85,6 +88,13 @@ class Beginner:
     def _start(self, run: Run) -> None:
         """In the thread of the loop."""
         held, execution = run.held, run.held.execution
+        if self.closed is not None:
+            # It was with the guards, or at the gate, until now. Its body has not begun.
+            if execution is not None:
+                execution.entered = False
+            run.refused = self.closed()
+            self._ended.put(run)
+            return
         asking = Asking(self._pool)
         run.context.run(asks_by, asking)
         run.context.run(runs_in_context, held)

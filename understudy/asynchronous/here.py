@@ -8,6 +8,7 @@ from typing import Any
 
 from understudy.actors import AsyncActor
 from understudy.asking import Asking, asks_by
+from understudy.brokers.settlement import HeldMessage, runs_in_context
 from understudy.execution import Execution
 from understudy.limits import Limits
 
@@ -19,12 +20,14 @@ class Here:
 
     Args:
       limits: those that the loop keeps; None where something else does.
+      held: the message, if its outcome is collected in this process.
     """
 
-    def __init__(self, execution: Execution, limits: Limits | None) -> None:
+    def __init__(self, execution: Execution, limits: Limits | None, held: HeldMessage | None = None) -> None:
         self.actor: AsyncActor[Any, Any] = execution.actor  # type: ignore[assignment]  # whoever makes this has looked
         self._execution = execution
         self._limits = limits
+        self._held = held
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of the body.
@@ -39,6 +42,8 @@ class Here:
         asking = Asking(None)
         context = copy_context()
         context.run(asks_by, asking)
+        if self._held is not None:
+            context.run(runs_in_context, self._held)  # also in the threads that the body starts
         done = asyncio.Event()
         body = Body(self.actor.fn(*args, **kwargs), self._execution, self._limits, asking, lambda body: done.set())
         body.start(context)

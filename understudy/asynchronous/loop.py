@@ -3,15 +3,28 @@ loop of this process (an actor that was declared with ``dramatiq.actor``) finds 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
+from typing import Any
 
 from dramatiq.asyncio import EventLoopThread
+
+from understudy.execution import current
 
 logger = logging.getLogger(__name__)
 
 #: Seconds in which it starts, and in which it stops.
 SOON = 5.0
+
+
+def made(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """A task. One that a body starts, and does not name, is named after it: so it is known whose it is."""
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+    execution = current()
+    if execution is not None and options.get("name") is None:
+        task.set_name(f"a task of {execution.actor.actor_name}[{execution.message_id}]")
+    return task
 
 
 class LoopThread(EventLoopThread):
@@ -21,6 +34,7 @@ class LoopThread(EventLoopThread):
         super().__init__(logger)
         self.daemon = True
         self.name = "event loop"
+        self.loop.set_task_factory(made)
 
     def begin(self) -> None:
         """Start it, and wait until it runs."""

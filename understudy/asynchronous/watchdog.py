@@ -77,6 +77,9 @@ class Watchdog:
     def _say(self, seconds: float) -> None:
         bodies = list(self._bodies())
         blocking = [body.name for body in bodies if body.steered.stepping]
+        standing = len(bodies) - len(blocking)
+        if not blocking and (task := asyncio.current_task(self._loop)) is not None:
+            blocking = [task.get_name()]
         frame = sys._current_frames().get(self._thread() or 0)
         stack = "" if frame is None else "".join(format_list(StackSummary.extract(reversed(list(walk_stack(frame))))))
         logger.error(
@@ -84,6 +87,6 @@ class Watchdog:
             "let it await, or run in a process of its own (isolation='process'). It is at:\n%s",
             seconds,
             ", ".join(blocking) or "something that is no body",
-            len(bodies) - len(blocking),
+            standing,
             stack,
         )

@@ -100,6 +100,26 @@ def test_one_that_was_ended_has_ended_for_that_reason_whatever_it_made_of_it(mak
     assert caught.value is reason
 
 
+@pytest.mark.parametrize("why", [Terminated, lambda: HandBack("stops"), lambda: TimeLimitExceeded("over")])
+def test_one_that_has_come_to_its_end_is_not_ended_any_more(why: Any) -> None:
+    """Its task has one more turn of the loop to go, and whoever ends it may come first."""
+
+    async def scene() -> Body:
+        over = asyncio.Event()
+        bodies: list[Body] = []
+
+        async def returns() -> str:
+            asyncio.get_running_loop().call_soon(bodies[0].end, why())
+            return "done"
+
+        bodies.append(Body(returns(), None, None, Asking(None), lambda body: over.set()))
+        bodies[0].start(copy_context())
+        await over.wait()
+        return bodies[0]
+
+    assert asyncio.run(scene()).result() == "done"
+
+
 def test_what_it_raised_on_the_way_out_is_the_cause() -> None:
     reason = HandBack("stops")
     with pytest.raises(HandBack):

@@ -9,6 +9,7 @@ from typing import Any
 
 import dramatiq
 import pytest
+from dramatiq import Middleware
 
 from middleware.termination import Termination
 from tests.understudy.brokers.helpers import working
@@ -98,6 +99,60 @@ def test_p11_when_the_worker_stops_bodies_have_their_time_and_then_go_back(
     assert "1 async bodies were still running" in caplog.text
     assert handle(soon).status == "SUCCESS"
     assert (handle(late).status, handle(late).retries, broker.size("default")) == ("STARTED", 0, 1)
+
+
+def test_p11_one_that_is_let_in_after_the_others_were_cut_off_goes_back_too(broker: RedisBroker) -> None:
+    """A suspect waits for the others to end, and they do when they are cut off: that is no time to begin."""
+    began: list[str] = []
+    first_ended, second_waits = threading.Event(), threading.Event()
+
+    class Guard(Middleware):
+        def before_process_message(self, broker: Any, message: Any) -> None:
+            if message.args == ("second",):
+                second_waits.set()
+                assert first_ended.wait(20)
+
+    @actor
+    async def waits(name: str) -> None:
+        began.append(name)
+        try:
+            await asyncio.sleep(30)
+        finally:
+            first_ended.set()
+
+    broker.add_middleware(Guard())
+    messages = [waits.send(name) for name in ("first", "second")]
+    with working(broker):
+        wait_until(lambda: began and second_waits.is_set())
+    assert began == ["first"]
+    assert broker.size("default") == 2
+    assert [handle(message).retries for message in messages] == [0, 0]
+    assert not broker.holds
+
+
+def test_as_long_as_bodies_that_were_cut_off_are_settled_the_worker_waits(
+    broker: RedisBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand outcomes take their time, and who has ended is not to be blamed for the end of the worker."""
+    monkeypatch.setattr(module, "CUT_OFF", 0.3)
+    began: list[int] = []
+
+    class Slow(Middleware):
+        def after_process_message(self, broker: Any, message: Any, **kwargs: Any) -> None:
+            threading.Event().wait(0.1)
+
+    @actor
+    async def waits(number: int) -> None:
+        began.append(number)
+        await asyncio.sleep(30)
+
+    broker.add_middleware(Slow())
+    for number in range(20):
+        waits.send(number)
+    with working(broker), caplog.at_level(logging.ERROR):
+        wait_until(lambda: len(began) == 20)
+    assert "do not end" not in caplog.text
+    assert (broker.size("default"), len(broker.holds)) == (20, 0)
 
 
 def test_whoever_runs_the_worker_may_end_the_time_before(broker: RedisBroker) -> None:

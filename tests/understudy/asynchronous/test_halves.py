@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -244,6 +244,51 @@ def test_p11_one_that_is_cut_off_goes_back(halves: Halves, broker: RedisBroker) 
         one.end_soon(HandBack("stops"))
     halves.settle()
     assert (handle(message).retries, broker.size("default")) == (0, 1)
+
+
+@pytest.mark.parametrize("on_doubt", ["repeat", "skip"])
+@pytest.mark.parametrize("why", ["in an item", "between two"])
+def test_p4_the_item_in_whose_middle_a_body_is_cut_off_is_in_doubt_and_no_other(
+    halves: Halves, broker: RedisBroker, on_doubt: Any, why: str
+) -> None:
+    done: list[int] = []
+    asked, go_on = threading.Event(), threading.Event()
+
+    def key(number: int) -> str:
+        if number == 2 and why == "between two" and not asked.is_set():
+            asked.set()
+            assert go_on.wait(10)
+        return str(number)
+
+    @actor
+    async def body() -> list[int]:
+        items = each(numbers(), key=key, on_doubt=on_doubt)
+        async for number in items:
+            done.append(number)
+            if number == 2 and why == "in an item" and not asked.is_set():
+                asked.set()
+                await asyncio.sleep(30)
+        return [items.successful, items.failed, items.in_doubt]
+
+    async def numbers() -> AsyncIterator[int]:
+        for number in range(4):
+            yield number
+
+    message = body.send()
+    halves.begin()
+    assert asked.wait(10)
+    (one,) = halves.beginner.bodies
+    one.end_soon(HandBack("stops"))
+    halves.loop.loop.call_soon_threadsafe(go_on.set)
+    halves.settle()
+    assert broker.size("default") == 1
+    halves.drain()
+    if why == "between two":
+        assert (done, handle(message).get()) == ([0, 1, 2, 3], [4, 0, 0])
+    elif on_doubt == "skip":
+        assert (done, handle(message).get()) == ([0, 1, 2, 3], [3, 1, 1])
+    else:
+        assert (done, handle(message).get()) == ([0, 1, 2, 2, 3], [4, 0, 1])
 
 
 def test_items_are_asked_for_by_other_threads(halves: Halves, broker: RedisBroker) -> None:

@@ -188,6 +188,31 @@ def test_what_it_sends_is_sent_and_knows_where_it_comes_from(drain: Drain, enque
     assert len(enqueued.messages(child)) == 3, "what joins the outcome of a failure is never sent"
 
 
+def test_what_a_body_starts_is_of_its_message(drain: Drain, enqueued: Enqueued) -> None:
+    seen: list[object] = []
+
+    @actor
+    def child(name: str) -> None: ...
+
+    @actor
+    async def body() -> None:
+        def send(name: str) -> None:
+            execution = current()
+            seen.append(None if execution is None else execution.message_id)
+            child.send_with_options(args=(name,), when="committed")
+
+        async def later() -> None:
+            send("by a task")
+
+        await asyncio.create_task(later())
+        await asyncio.to_thread(send, "by a thread")
+
+    message = body.send()
+    drain()
+    assert seen == [message.message_id] * 2
+    assert [one.args for one in enqueued.messages(child)] == [("by a task",), ("by a thread",)]
+
+
 def test_asend_works_in_a_service_as_well(drain: Drain) -> None:
     @actor
     async def body() -> str:

@@ -5,6 +5,8 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -13,6 +15,7 @@ from understudy.asking import Asking
 from understudy.asynchronous.body import Body
 from understudy.asynchronous.loop import LoopThread
 from understudy.asynchronous.watchdog import Watchdog
+from understudy.execution import Execution, set_current
 from understudy.testing.conditions import wait_until
 
 
@@ -60,6 +63,33 @@ def test_it_names_who_blocks_the_loop_and_where_once_and_again_when_the_time_has
         go_on.set()
         wait_until(lambda: "goes on after 4.2 s" in caplog.text)
     loop.loop.call_soon_threadsafe(bodies[0].steered.abandon)
+
+
+def test_of_a_task_that_a_body_has_started_it_says_whose_it_is(
+    loop: LoopThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: now[0])
+    blocked, go_on = threading.Event(), threading.Event()
+
+    async def child() -> None:
+        blocked.set()
+        go_on.wait(10)
+
+    async def parent() -> None:
+        set_current(cast("Execution", SimpleNamespace(actor=SimpleNamespace(actor_name="parent"), message_id="id-1")))
+        await asyncio.create_task(child())
+
+    body = Body(parent(), None, None, Asking(None), lambda body: None)
+    loop.loop.call_soon_threadsafe(body.start, copy_context())
+    assert blocked.wait(10)
+    watchdog = Watchdog(loop.loop, lambda: loop.ident, lambda: [body])
+    with caplog.at_level(logging.WARNING):
+        for seconds in (0, 1.5):
+            now[0] += seconds
+            watchdog.run_once()
+    assert "blocked for 1.5 s by a task of parent[id-1], and 1 other bodies" in caplog.text
+    go_on.set()
 
 
 def test_a_loop_that_answers_is_no_news(loop: LoopThread, caplog: pytest.LogCaptureFixture) -> None:
