@@ -6,6 +6,7 @@ values, problems = types.read({"id": " 7", "name": ""})     # {"id": 7, "name": 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from .kinds import Kind
 _LARGEST = 2**63
 #: Characters of a reason that are kept.
 _LONGEST = 200
+_DIGITS = re.compile(r"[+-]?\d*\.?\d*")
 
 
 def _written(value: object) -> object:
@@ -32,6 +34,8 @@ def _written(value: object) -> object:
 
 def _moment(value: object) -> object:
     """A date and time; one with a zone becomes UTC. A number is none: nobody can know since when it counts."""
+    if value is None:
+        return None
     if isinstance(value, str):
         text = value.strip()
         try:
@@ -42,6 +46,13 @@ def _moment(value: object) -> object:
         raise ValueError("is no date and time; write 2026-02-28T10:30:00, with +00:00 behind it if the zone is known")
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC)
+    return value
+
+
+def _day(value: object) -> object:
+    """A date; a number is none, however many digits it has: 20260228 could be so many seconds."""
+    if isinstance(value, int | float) or (isinstance(value, str) and _DIGITS.fullmatch(value.strip())):
+        raise ValueError("is no date; write 2026-02-28")
     return value
 
 
@@ -61,13 +72,17 @@ def _harmless(text: str) -> str:
     return text
 
 
+#: Columns of times, as pydantic is told of them.
+TIMES: dict[Kind, Any] = {
+    "date": Annotated[date, BeforeValidator(_day)],
+    "datetime": Annotated[datetime, BeforeValidator(_moment)],
+}
 _TYPES: dict[Kind, Any] = {
     "integer": Annotated[int, Field(ge=-_LARGEST, lt=_LARGEST)],
     "number": Annotated[float, Field(allow_inf_nan=False)],
     "text": Annotated[str, BeforeValidator(_written), AfterValidator(_storable)],
     "boolean": bool,
-    "date": date,
-    "datetime": Annotated[datetime, BeforeValidator(_moment)],
+    **TIMES,
 }
 
 

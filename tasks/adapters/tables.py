@@ -179,6 +179,17 @@ def applied(database: Database, scope: str) -> dict[int, Any]:
         return {row["number"]: json.loads(row["outcome"]) for row in transaction.select(found, scope=scope)}
 
 
+def applied_behind(transaction: Transaction, scope: str, number: int) -> list[int]:
+    """What was applied of ``scope`` with a higher number; until the end of the transaction nobody applies any of it.
+
+    For work whose order matters: called within ``apply_once``, by everybody who applies of this scope.
+    """
+    if transaction.dialect == "postgresql":  # SQLite has one writer at a time
+        transaction.execute("SELECT pg_advisory_xact_lock(hashtext(:scope))", scope=scope)
+    found = "SELECT number FROM understudy_ledger WHERE scope = :scope AND number > :number ORDER BY number"
+    return [row["number"] for row in transaction.select(found, scope=scope, number=number)]
+
+
 def forget(database: Database, scope: str) -> int:
     """Remove the notes of ``scope``: what was applied can be applied again. Returns how many there were."""
     migrate(database, "ledger", _LEDGER)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Literal, NotRequired, TypedDict
 
-from tasks.adapters.files import Chunk, Kind, Options
+from tasks.adapters.files import BadFile, Chunk, Kind, Options, find
 from tasks.adapters.kinds import PYTHON
 
 #: Where the files between the steps are, and what was refused, below ``FILES_ROOT`` or as a URL.
 WORK, QUARANTINE = "pipeline/work", "pipeline/quarantine"
+#: The column that is the key of a table whose rows have none.
+ROW_NUMBER = "row_number"
 #: What stands for "nothing" in a text file.
 MISSING = ("", "NA", "N/A", "NULL", "null")
 
@@ -19,6 +21,7 @@ class Job(TypedDict):
 
     Attributes:
       run: names it: its files, and what was loaded of it.
+      mark: that of the source when it was looked at (see ``Place.mark``).
       options: how the source is read (see ``Reader.options``).
       columns: their kinds, in order; one that ends in "!" is required.
       key: the columns that make a row the same row.
@@ -30,6 +33,7 @@ class Job(TypedDict):
 
     run: str
     source: str
+    mark: str
     options: Options
     into: str | None
     table: str
@@ -65,7 +69,7 @@ class Failed(TypedDict):
 
 class Summary(TypedDict):
     """What came of a run. ``rows`` are ``valid`` or ``bad``, but for those of ``failed`` chunks; ``loaded`` is less
-    than ``valid`` where a chunk had a key twice."""
+    than ``valid`` where a key came twice."""
 
     run: str
     source: str
@@ -89,6 +93,18 @@ def name_of_run(message_id: str) -> str:
 def work_file(job: Job, step: str, index: int, kind: str = "parquet") -> str:
     """Where a step leaves what the next one takes up."""
     return f"{job['work']}/{job['run']}/{step}-{index:06}.{kind}"
+
+
+def check_source(source: str, mark: str) -> None:
+    """See that a source is still what was looked at.
+
+    Raises:
+      BadFile: it was written anew.
+      FileNotFoundError, OSError: it is gone, or its store is away.
+    """
+    place = find(source)
+    if place.mark() != mark:
+        raise BadFile(f"{place.url} is not what it was when the run began: run it anew")
 
 
 def kind_and_need(told: str) -> tuple[Kind, bool]:

@@ -1,18 +1,25 @@
-"""Load: a chunk goes into the table in one transaction, once, however often its message comes."""
+"""Load: a chunk goes into the table in one transaction, once, however often its message comes.
+
+Chunks come in any order, and of rows with one key the last of the file is to stay: a chunk leaves out what a later one
+has brought already.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.adapters.database import Transaction, open_database
-from tasks.adapters.files import open_rows
-from tasks.adapters.tables import Column, Table, apply_once, ensure, upsert
+from tasks.adapters.files import read_frame
+from tasks.adapters.tables import Column, Table, applied_behind, apply_once, ensure, upsert
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock, progress
 
-from .job import Job, Report, kind_and_need, work_file
+from .job import ROW_NUMBER, Job, Report, kind_and_need, work_file
+
+if TYPE_CHECKING:
+    import polars
 
 
 def table_of(job: Job) -> Table:
@@ -40,13 +47,23 @@ def load_chunk(report: Report, job: Job) -> Report:
     index = report["chunk"]["index"]
 
     def work(transaction: Transaction) -> int:
-        with open_rows(work_file(job, "ready", index)) as ready:
-            return upsert(transaction, table, _told((row.values for row in ready.rows()), report["rows"]))
+        ready = read_frame(work_file(job, "ready", index))
+        if job["key"] != [ROW_NUMBER]:  # no two rows have the same number
+            later = applied_behind(transaction, job["run"], index)
+            ready = _without(ready, (read_frame(work_file(job, "ready", number)) for number in later), job["key"])
+        return upsert(transaction, table, _told(ready.iter_rows(named=True), ready.height))
 
     loaded = apply_once(database, scope=job["run"], number=index, work=work).outcome
     return Report(
         chunk=report["chunk"], rows=report["rows"], bad=report["bad"], loaded=loaded, seconds=clock.monotonic() - began
     )
+
+
+def _without(ready: polars.DataFrame, later: Iterable[polars.DataFrame], key: list[str]) -> polars.DataFrame:
+    """The rows of a chunk whose key is in none of the others."""
+    for other in later:
+        ready = ready.join(other.select(key), on=key, how="anti", maintain_order="left")
+    return ready
 
 
 def _told(rows: Iterable[dict[str, Any]], total: int) -> Iterator[dict[str, Any]]:

@@ -6,16 +6,16 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from tasks.adapters.arguments import check_names, check_share
 from tasks.adapters.database import url_of
 from tasks.adapters.files import Chunk, Options, find
 from understudy import clock
 from understudy.execution import current
 
 from .extract import extract
-from .job import MISSING, QUARANTINE, WORK, Job, kind_and_need, name_of_run
+from .job import MISSING, QUARANTINE, ROW_NUMBER, WORK, Job, kind_and_need, name_of_run
 from .load import table_of
 from .transform import transformation_named
-from .validate import ROW_NUMBER
 
 
 def plan(
@@ -36,8 +36,8 @@ def plan(
     quarantine: str = QUARANTINE,
 ) -> tuple[Job, list[Chunk]]:
     """The job, and the chunks of its source. Arguments and errors are those of ``run_pipeline``."""
-    if not 0 <= max_bad <= 1:
-        raise ValueError(f"max_bad={max_bad!r} is a share of the rows, from 0 to 1")
+    check_share(max_bad, field="max_bad")
+    check_names(key, field="key")
     if chunk_rows < 1:
         raise ValueError(f"chunk_rows={chunk_rows!r} is the number of rows of a chunk, at least 1")
     if policy not in ("fail", "partial"):
@@ -51,6 +51,7 @@ def plan(
         # The same for every delivery, so that what one has loaded another one knows.
         run=name_of_run(uuid.uuid4().hex if execution is None else execution.items_scope or execution.message_id),
         source=find(source).url,
+        mark=found.mark,
         options=found.options,
         into=into,
         table=table,

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from tasks.adapters.file_writers import as_text
 from tasks.adapters.files import Kind
 from tasks.adapters.kinds import PYTHON, kind_of
+from tasks.adapters.row_types import TIMES
 
 from .job import kind_and_need
 
@@ -95,7 +97,9 @@ class Rows:
 
     def _plain(self, name: str, value: Any) -> Any:
         if not isinstance(value, str):
-            return value if name not in self._text or value is None else str(value)
+            if name not in self._text or value is None:
+                return value
+            return as_text(value) if isinstance(value, dict | list) else str(value)
         stripped = value.strip()
         return None if stripped in self._missing else value if name in self._text else stripped
 
@@ -105,13 +109,15 @@ def _made_of(columns: Mapping[str, str]) -> type[BaseModel]:
     for place, (name, told) in enumerate(columns.items()):
         kind, required = kind_and_need(told)
         # By place, because a column may be called as nothing in Python may.
-        fields[f"f{place}"] = (PYTHON[kind] if required else PYTHON[kind] | None, Field(alias=name))
+        annotation = TIMES.get(kind, PYTHON[kind])
+        fields[f"f{place}"] = (annotation if required else annotation | None, Field(alias=name))
     return create_model("Row", __config__=ConfigDict(extra="ignore"), **fields)
 
 
 def _reason(kind: str, told: str) -> str:
     # A required field that is empty: pydantic would say that None is no text.
-    return "is missing" if kind.endswith("_type") and "None" not in told and "Input should be a valid" in told else told
+    missing = kind.endswith("_type") and "None" not in told and "Input should be a valid" in told
+    return "is missing" if missing else told.removeprefix("Value error, ")
 
 
 # -- finding out ---------------------------------------------------------------------------------------------

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from tasks.adapters.arguments import part_of
+from tasks.adapters.file_writers import as_text
 from tasks.adapters.files import Chunk, Kind, Row, open_rows, open_writer
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock, progress
 
-from .job import Job, Report, kind_and_need, work_file
+from .job import ROW_NUMBER, Job, Report, check_source, kind_and_need, work_file
 from .rows import Rows, usable_names
 
-#: The column that is the key of a table whose rows have none.
-ROW_NUMBER = "row_number"
 #: The columns of a quarantine.
 REFUSED = ("row", "field", "reason", "value")
 #: So much of a value is shown in a quarantine.
@@ -34,9 +34,9 @@ def too_many(bad: int, job: Job, quarantine: str | None) -> TooManyBadRows:
     )
 
 
-def allowed(job: Job) -> float:
+def allowed(job: Job) -> int:
     """How many rows may be refused."""
-    return job["max_bad"] * job["rows"]
+    return part_of(job["max_bad"], job["rows"])
 
 
 @actor(
@@ -55,6 +55,7 @@ def validate_chunk(job: Job, chunk: Chunk) -> Report:
       OSError: its store is away; retried.
     """
     began = clock.monotonic()
+    check_source(job["source"], job["mark"])
     rows = Rows(job["columns"], model=job["model"], missing=job["missing"])
     kinds: dict[str, Kind] = {name: kind_and_need(told)[0] for name, told in job["columns"].items()}
     bad = 0
@@ -73,6 +74,7 @@ def validate_chunk(job: Job, chunk: Chunk) -> Report:
                 valid.write((checked,))
             if done % 500 == 0 or done == chunk["rows"]:
                 progress.update(done, chunk["rows"], bad=bad)
+    check_source(job["source"], job["mark"])
     if valid.rows + bad != chunk["rows"]:
         raise ValueError(f"{job['source']} is not what it was when the run began: run it anew")
     return Report(chunk=chunk, rows=valid.rows, bad=bad, seconds=clock.monotonic() - began)
@@ -80,7 +82,8 @@ def validate_chunk(job: Job, chunk: Chunk) -> Report:
 
 def _checked(row: Row, rows: Rows, names: dict[str, str]) -> tuple[dict[str, Any] | None, Iterator[dict[str, Any]]]:
     if row.problem is not None:
-        return None, iter([{"row": row.number, "field": "", "reason": row.problem, "value": ""}])
+        whole = as_text([*row.values.values(), *row.surplus])[:SHOWN]
+        return None, iter([{"row": row.number, "field": "", "reason": row.problem, "value": whole}])
     values = {ROW_NUMBER: row.number} | {names.get(name, name): value for name, value in row.values.items()}
     checked, problems = rows.check(values)
     lines = (

@@ -86,3 +86,10 @@ def test_a_column_may_have_any_name() -> None:
     columns: dict[str, Kind] = {"model_config": "integer", "copy": "integer", "1 2": "integer", "_x": "integer"}
     row = dict.fromkeys(columns, 1)
     assert RowTypes(columns).read(row) == (row, [])
+
+
+@pytest.mark.parametrize("value", ["20260228", " 20217600 ", "-86400", "86400.0", 20217600, 86400.0, True])
+def test_a_number_is_no_date(value: object) -> None:
+    values, problems = RowTypes({"day": "date"}).read({"day": value})
+    assert values == {}
+    assert problems == ["day: is no date; write 2026-02-28"]

@@ -15,6 +15,7 @@ from tasks.adapters.tables import (
     Column,
     Table,
     applied,
+    applied_behind,
     apply_once,
     check_columns,
     check_key,
@@ -216,6 +217,36 @@ def test_of_two_workers_with_one_chunk_the_second_waits_and_does_nothing(databas
         thread.join()
     assert [(result.outcome, result.fresh) for result in results] == [("first", True), ("first", False)]
     assert [row["carrier"] for row in found(database)] == ["first"]
+    second.close()
+
+
+def test_of_two_chunks_of_a_run_the_second_sees_what_the_first_did(database: Database, database_url: str) -> None:
+    load(database, 9)
+    inside, go = threading.Event(), threading.Event()
+    seen: dict[int, list[int]] = {}
+
+    def slowly(transaction: Transaction) -> None:
+        seen[5] = applied_behind(transaction, "r", 5)
+        inside.set()
+        go.wait(20)
+
+    def at_once(transaction: Transaction) -> None:
+        seen[2] = applied_behind(transaction, "r", 2)
+
+    second = Database(database_url)
+    threads = [
+        threading.Thread(target=lambda: apply_once(database, scope="r", number=5, work=slowly)),
+        threading.Thread(target=lambda: apply_once(second, scope="r", number=2, work=at_once)),
+    ]
+    threads[0].start()
+    inside.wait(20)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert 2 not in seen, "the second one waits"
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert seen == {5: [], 2: [5]}
     second.close()
 
 

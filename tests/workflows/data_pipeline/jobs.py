@@ -30,4 +30,4 @@ def job_of(unsteady: Unsteady, text: str = PEOPLE, **options: Any) -> tuple[Job,
         "work": f"{unsteady.url}/work",
         "quarantine": f"{unsteady.url}/quarantine",
     }
-    return plan(source, "people", **given | options)
+    return plan(source, **{"table": "people"} | given | options)

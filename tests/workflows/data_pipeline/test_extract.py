@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tasks.adapters.files import open_rows
+from tasks.adapters.files import BadFile, open_rows
 from tests.tasks.stores import Unsteady
 from tests.workflows.data_pipeline.flights import dirty
+from tests.workflows.data_pipeline.jobs import PEOPLE
 from workflows.data_pipeline.extract import Extracted, extract
 
 
@@ -55,3 +56,20 @@ def test_columns_that_were_asked_for_must_be_there(unsteady: Unsteady) -> None:
 def test_a_file_without_rows_has_no_chunks(unsteady: Unsteady) -> None:
     found = of(unsteady.put("a.csv", "id,name\n"))
     assert (found.rows, found.chunks, found.columns) == (0, [], {"id": "text", "name": "text"})
+
+
+def test_a_source_that_is_changed_while_it_is_looked_at_is_told(unsteady: Unsteady) -> None:
+    source = unsteady.put("people.csv", PEOPLE)
+
+    def change(path: str) -> None:
+        unsteady.on_open = lambda path: None
+        unsteady.put("people.csv", PEOPLE + "7,late,NA\n")
+
+    unsteady.on_open = change
+    with pytest.raises(BadFile, match="not what it was when the run began"):
+        of(source)
+
+
+def test_a_json_lines_file_without_rows_has_no_chunks(unsteady: Unsteady) -> None:
+    found = of(unsteady.put("none.jsonl", ""), columns={"id": "integer"})
+    assert (found.columns, found.chunks, found.rows) == ({"id": "integer"}, [], 0)

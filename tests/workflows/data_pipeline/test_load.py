@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,20 @@ def test_another_run_replaces_rows_by_their_key(drain: Drain, unsteady: Unsteady
         load_chunk.send(report, job)
         drain()
     assert names(open_database()) == ["Ada", "Grace H.", "Linus"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_of_rows_with_one_key_the_last_of_the_file_stays_in_whatever_order_chunks_come(
+    order: tuple[int, ...], unsteady: Unsteady
+) -> None:
+    lines = ["1,first,NA", "2,Ada,NA", "1,second,NA", "3, third ,NA", "3,last,NA", "1,last,NA"]
+    job, chunks = job_of(unsteady, "\n".join(["id,name,born", *lines]), chunk_rows=2)
+    reports = [transform_chunk.fn(job, validate_chunk.fn(job, chunk)) for chunk in chunks]
+    loaded = {place: load_chunk.fn(reports[place], job)["loaded"] for place in order}
+    assert names(open_database()) == ["last", "Ada", "last"]
+    assert loaded[2] == 2
+    assert loaded[1] == (0 if order.index(2) < order.index(1) else 2)
+    assert loaded[0] == (2 if order[0] == 0 else 1)
 
 
 def test_a_row_that_the_table_refuses_leaves_nothing_of_its_chunk(drain: Drain, unsteady: Unsteady) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -52,6 +52,11 @@ def test_what_has_its_type_already_keeps_it_and_nothing_is_none() -> None:
         ({"id": "1", "on": "perhaps"}, "on", "valid boolean"),
         ({"id": "1", "day": "31.12.2024"}, "day", "valid date"),
         ({"id": "1", "Share Of": "1,5"}, "Share Of", "valid number"),
+        ({"id": "1", "day": "20260228"}, "day", "is no date; write"),
+        ({"id": "1", "day": "20217600"}, "day", "is no date; write"),  # the seconds of a midnight in 1970
+        ({"id": "1", "day": 20217600}, "day", "is no date; write"),
+        ({"id": "1", "at": "20260228"}, "at", "is no date and time; write"),
+        ({"id": "1", "at": 1.5}, "at", "is no date and time; write"),
     ],
 )
 def test_what_is_wrong_is_told_by_field(given: dict[str, Any], field: str, reason: str) -> None:
@@ -59,6 +64,20 @@ def test_what_is_wrong_is_told_by_field(given: dict[str, Any], field: str, reaso
     assert row is None
     assert found == field
     assert reason in why
+
+
+def test_a_time_that_is_required_is_missing_like_any_other() -> None:
+    row, problems = Rows({"at": "datetime!", "day": "date!"}).check({"at": "", "day": None})
+    assert row is None
+    assert problems == [("at", "is missing"), ("day", "is missing")]
+
+
+def test_a_time_with_a_zone_is_utc_and_objects_are_json() -> None:
+    row, problems = Rows({"at": "datetime", "more": "text"}).check(
+        {"at": "2026-02-28T01:30:00+02:00", "more": {"a": [1, None]}}
+    )
+    assert problems == []
+    assert row == {"at": datetime(2026, 2, 27, 23, 30, tzinfo=UTC), "more": '{"a":[1,null]}'}
 
 
 def test_every_wrong_field_is_told() -> None:

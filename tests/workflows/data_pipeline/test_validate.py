@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 
-from tasks.adapters.files import read_frame
+from tasks.adapters.files import BadFile, read_frame
 from tests.tasks.stores import Unsteady
-from tests.workflows.data_pipeline.jobs import job_of
+from tests.workflows.data_pipeline.jobs import PEOPLE, job_of
 from understudy import handle
 from workflows.data_pipeline.job import work_file
 from workflows.data_pipeline.validate import allowed, too_many, validate_chunk
@@ -56,9 +57,41 @@ def test_a_source_that_was_changed_meanwhile_is_told(drain: Drain, unsteady: Uns
         handle(message).get()
 
 
+def test_a_source_that_has_as_many_rows_but_others_is_told_too(drain: Drain, unsteady: Unsteady) -> None:
+    job, chunks = job_of(unsteady)
+    unsteady.put("people.csv", PEOPLE.replace("Grace", "Grace Hopper"))
+    message = validate_chunk.send(job, chunks[0])
+    drain()
+    with pytest.raises(BadFile, match="not what it was when the run began"):
+        handle(message).get()
+
+
+def test_a_source_that_is_changed_while_it_is_read_is_told(drain: Drain, unsteady: Unsteady) -> None:
+    job, chunks = job_of(unsteady)
+
+    def change(path: str) -> None:
+        if "/people.csv" in path:
+            unsteady.on_open = lambda path: None
+            unsteady.put("people.csv", PEOPLE + "7,late,NA\n")
+
+    unsteady.on_open = change
+    message = validate_chunk.send(job, chunks[0])
+    drain()
+    with pytest.raises(BadFile, match="not what it was when the run began"):
+        handle(message).get()
+
+
+def test_a_row_of_too_many_fields_is_shown_with_all_of_them(drain: Drain, unsteady: Unsteady) -> None:
+    job, chunks = job_of(unsteady, "id,name,born\n1,Ada,NA,more\n")
+    validate_chunk.send(job, chunks[0])
+    drain()
+    line = json.loads(unsteady.read(work_file(job, "bad", 0, "jsonl")))
+    assert line["value"] == '["1","Ada","NA","more"]'
+
+
 def test_too_many_bad_rows_are_told_with_the_quarantine(unsteady: Unsteady) -> None:
     job, _ = job_of(unsteady, max_bad=0.25)
-    assert allowed(job) == 1.5
+    assert allowed(job) == 1
     assert str(too_many(2, job, "q.csv")) == (
         "2 of 6 rows were refused, which is more than max_bad=0.25 allows; nothing was loaded; see q.csv"
     )
