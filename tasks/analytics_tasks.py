@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
@@ -14,6 +14,7 @@ from tasks.adapters import events, tables
 from tasks.adapters.database import Transaction, open_database
 from tasks.adapters.events import Event, EventsPurged, Period, Span
 from tasks.adapters.row_types import RowTypes
+from tasks.utils.error_handlers import STORE_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock, each
 from understudy.execution import current
@@ -60,6 +61,7 @@ class RollUpResult(TypedDict):
 @actor(
     queue_name="analytics",
     retry=STORE_RETRY,
+    errors=STORE_ERRORS,
     time_limit=timedelta(minutes=5),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )
@@ -94,18 +96,20 @@ def record_events(records: Sequence[EventRecord]) -> RecordResult:
 @actor(
     queue_name="analytics",
     retry=STORE_RETRY,
+    errors=STORE_ERRORS,
     time_limit=timedelta(minutes=30),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )
 def roll_up_events() -> RollUpResult:
     """Roll up every hour and day that is over and has events which are not counted yet, late ones among them."""
-    database = events.prepare(open_database())
-    return _roll_up(events.stale(database, before=clock.now()))
+    database, now = events.prepare(open_database()), clock.now()
+    return _roll_up(events.stale(database, before=now), events.count_stale(database, before=now))
 
 
 @actor(
     queue_name="analytics",
     retry=STORE_RETRY,
+    errors=STORE_ERRORS,
     time_limit=timedelta(minutes=30),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )
@@ -129,7 +133,7 @@ def recompute_roll_ups(span: Span, start: datetime, end: datetime) -> RollUpResu
         limit = events.purged_before(transaction)
     if moments and begins < limit:
         raise EventsPurged(f"{events.purged_text(limit)}; begin there")
-    return _roll_up([Period(span, at) for at in moments])
+    return _roll_up([Period(span, at) for at in moments], len(moments))
 
 
 def _record(transaction: Transaction, batch: list[tuple[int, Event]]) -> tuple[int, list[BadEvent]]:
@@ -138,9 +142,9 @@ def _record(transaction: Transaction, batch: list[tuple[int, Event]]) -> tuple[i
     return recorded.new, [{"index": batch[place][0], "error": why} for place in recorded.late]
 
 
-def _roll_up(periods: list[Period]) -> RollUpResult:
+def _roll_up(periods: Iterable[Period], total: int) -> RollUpResult:
     database, done, count = open_database(), 0, 0
-    for period in each(periods, key=_name_of):
+    for period in each(periods, key=_name_of, total=total):
         with database.transaction() as transaction:
             count += events.roll_up(transaction, period)
         done += 1

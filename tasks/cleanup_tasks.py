@@ -21,6 +21,7 @@ from typing import TypedDict
 from tasks.adapters import events, exports, sweeping, tables
 from tasks.adapters.database import open_database
 from tasks.adapters.file_settings import FileSettings
+from tasks.utils.error_handlers import STORE_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY, store_may_work_later
 from understudy import Idempotency, actor, clock, each
 from understudy.deadletters import DeadLetters, Which
@@ -57,6 +58,7 @@ class CleanUpResult(TypedDict):
 @actor(
     queue_name="maintenance",
     retry=STORE_RETRY,
+    errors=STORE_ERRORS,
     time_limit=timedelta(minutes=30),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )

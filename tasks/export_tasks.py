@@ -20,6 +20,7 @@ from tasks.adapters.database import Database, open_database
 from tasks.adapters.database_errors import DatabaseRefused
 from tasks.adapters.file_parts import Parts
 from tasks.adapters.files import Kind, find, format_of
+from tasks.utils.error_handlers import TRANSFER_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock, each
 from understudy.execution import current
@@ -42,6 +43,7 @@ class ExportResult(TypedDict):
 @actor(
     queue_name="export",
     retry=STORE_RETRY,
+    errors=TRANSFER_ERRORS,
     time_limit=timedelta(hours=1),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )

@@ -22,6 +22,7 @@ from tasks.adapters.file_parts import Parts
 from tasks.adapters.file_writers import as_text
 from tasks.adapters.files import BadFile, Chunk, Kind, Options, Place, Reader, find, open_rows
 from tasks.adapters.row_types import RowTypes
+from tasks.utils.error_handlers import TRANSFER_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, each
 from understudy.errors import ItemsChanged
@@ -55,6 +56,7 @@ class ImportResult(TypedDict):
 @actor(
     queue_name="import",
     retry=STORE_RETRY,
+    errors=TRANSFER_ERRORS,
     time_limit=timedelta(hours=1),
     idempotency=Idempotency(ttl=timedelta(days=1)),
 )

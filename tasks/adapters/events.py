@@ -11,7 +11,7 @@ them would be made of nothing. So it is kept before which day the events went.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -160,17 +160,32 @@ def record(transaction: Transaction, events: Sequence[Event]) -> Recorded:
     return Recorded(len(new), late)
 
 
-def stale(database: Database, *, before: float, most: int = 10_000) -> list[Period]:
-    """The stale periods that ended by ``before``, the earliest first."""
+_OVER = "starts_at + CASE span WHEN 'day' THEN 86400 ELSE 3600 END <= :before"
+
+
+def stale(database: Database, *, before: float, page: int = 1_000) -> Iterator[Period]:
+    """The stale periods that ended by ``before``, the earliest first; ``page`` of them are held at once."""
+    last: dict[str, Any] = {}
+    while True:
+        behind = "AND (starts_at > :last OR (starts_at = :last AND span > :span)) " if last else ""
+        with database.reading() as transaction:
+            found = transaction.select(
+                f"SELECT span, starts_at FROM understudy_stale WHERE {_OVER} {behind}"
+                "ORDER BY starts_at, span LIMIT :page",
+                before=before,
+                page=page,
+                **last,
+            )
+        yield from (Period(row["span"], row["starts_at"]) for row in found)
+        if len(found) < page:
+            return
+        last = {"last": found[-1]["starts_at"], "span": found[-1]["span"]}
+
+
+def count_stale(database: Database, *, before: float) -> int:
+    """How many stale periods ended by ``before``."""
     with database.reading() as transaction:
-        found = transaction.select(
-            "SELECT span, starts_at FROM understudy_stale "
-            "WHERE starts_at + CASE span WHEN 'day' THEN 86400 ELSE 3600 END <= :before "
-            "ORDER BY starts_at, span LIMIT :most",
-            before=before,
-            most=most,
-        )
-    return [Period(row["span"], row["starts_at"]) for row in found]
+        return int(transaction.scalar(f"SELECT COUNT(*) FROM understudy_stale WHERE {_OVER}", before=before))
 
 
 def roll_up(transaction: Transaction, period: Period) -> int:

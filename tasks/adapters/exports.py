@@ -120,6 +120,15 @@ def created(database: Database, *, start: float, end: float) -> list[Export]:
     return [Export(**row) for row in found]
 
 
+def first_unarchived(database: Database, *, before: float) -> float | None:
+    """When the oldest export was made that is in no archive; None when all that were made before a moment are."""
+    migrate(database, "exports", _MIGRATIONS)
+    query = "SELECT MIN(created_at) FROM understudy_exports WHERE archived_at IS NULL AND created_at < :before"
+    with database.reading() as transaction:
+        found = transaction.scalar(query, before=before)
+    return None if found is None else float(found)
+
+
 def strike_out(database: Database, export: Export) -> bool:
     """Note that an export is gone, if it is still the one that was read."""
     with database.transaction() as transaction:

@@ -9,6 +9,7 @@ from tasks import analytics_tasks
 from tasks.adapters.report_settings import ReportSettings
 from tasks.adapters.reports import as_text, dead_letters
 from tasks.periodic.reporting import due_at, mail
+from tasks.utils.error_handlers import STORE_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, periodic
 from understudy.settings import load
@@ -28,6 +29,7 @@ class Alert(TypedDict):
 @actor(
     queue_name="maintenance",
     retry=STORE_RETRY,
+    errors=STORE_ERRORS,
     time_limit=timedelta(minutes=5),
     expected_duration=0.5,
     idempotency=Idempotency(ttl=timedelta(days=1)),

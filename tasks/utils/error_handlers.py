@@ -37,12 +37,21 @@ WEBHOOK_ERRORS = Errors(
     ),
 )
 
-#: For files and tables. A store that stays away is ours to repair; a file that is wrong is its sender's.
+#: For files and tables that a message names. A store that stays away is ours to repair; what is wrong with a file, a
+#: query or a table is its sender's affair, who learns it from the message.
+TRANSFER_ERRORS = Errors(
+    (
+        ((BadFile, FileRefused, DatabaseRefused), "fail"),
+        (store_may_work_later, "retry, then alert"),
+    ),
+    alert=ON_CALL,
+)
+
+#: For what is the same, but our own: nobody else repairs a table that refuses what we write.
 STORE_ERRORS = Errors(
     (
-        ((BadFile, FileRefused), "fail"),
         (store_may_work_later, "retry, then alert"),
-        (DatabaseRefused, "alert"),
+        ((BadFile, FileRefused, DatabaseRefused), "alert"),
     ),
     alert=ON_CALL,
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.adapters.database import Transaction, open_database
 from tasks.adapters.files import read_frame
 from tasks.adapters.tables import Column, Table, applied_behind, apply_once, ensure, upsert
+from tasks.utils.error_handlers import TRANSFER_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock, progress
 
@@ -31,6 +32,7 @@ def table_of(job: Job) -> Table:
 @actor(
     queue_name="pipeline",
     retry=STORE_RETRY,
+    errors=TRANSFER_ERRORS,
     time_limit=timedelta(minutes=15),
     idempotency=Idempotency(ttl=timedelta(days=7)),
 )

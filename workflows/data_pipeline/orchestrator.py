@@ -21,6 +21,7 @@ from typing import Any, Literal
 from dramatiq import Message
 
 from tasks.adapters.files import Options, find, open_rows, open_writer
+from tasks.utils.error_handlers import TRANSFER_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, chain, chord, clock
 from understudy.actors import Actor
@@ -35,7 +36,9 @@ from .validate import REFUSED, allowed, too_many, validate_chunk
 _KEPT = Idempotency(ttl=timedelta(days=7))
 
 
-@actor(queue_name="pipeline", retry=STORE_RETRY, time_limit=timedelta(hours=1), idempotency=_KEPT)
+@actor(
+    queue_name="pipeline", retry=STORE_RETRY, errors=TRANSFER_ERRORS, time_limit=timedelta(hours=1), idempotency=_KEPT
+)
 def run_pipeline(
     source: str,
     table: str,
@@ -99,6 +102,7 @@ def run_pipeline(
 @actor(
     queue_name="pipeline",
     retry=STORE_RETRY,
+    errors=TRANSFER_ERRORS,
     time_limit=timedelta(minutes=15),
     expected_duration=timedelta(milliseconds=500),
     # The quarantine is the same, however often it is written.
@@ -127,6 +131,7 @@ def admit_chunks(checked: Sequence[Report | BaseException], job: Job) -> Canvas:
 @actor(
     queue_name="pipeline",
     retry=STORE_RETRY,
+    errors=TRANSFER_ERRORS,
     time_limit=timedelta(minutes=15),
     expected_duration=timedelta(milliseconds=500),
     idempotency=_KEPT,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tasks.adapters.files import frame_types, read_frame, write_frame
+from tasks.utils.error_handlers import TRANSFER_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock
 
@@ -56,6 +57,7 @@ def transformation_named(name: str) -> Transformation:
 @actor(
     queue_name="pipeline",
     retry=STORE_RETRY,
+    errors=TRANSFER_ERRORS,
     time_limit=timedelta(minutes=15),
     expected_duration=timedelta(milliseconds=500),
     idempotency=Idempotency(ttl=timedelta(days=7)),

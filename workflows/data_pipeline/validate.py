@@ -9,6 +9,7 @@ from typing import Any
 from tasks.adapters.arguments import part_of
 from tasks.adapters.file_writers import as_text
 from tasks.adapters.files import Chunk, Kind, Row, open_rows, open_writer
+from tasks.utils.error_handlers import TRANSFER_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
 from understudy import Idempotency, actor, clock, progress
 
@@ -42,6 +43,7 @@ def allowed(job: Job) -> int:
 @actor(
     queue_name="pipeline",
     retry=STORE_RETRY,
+    errors=TRANSFER_ERRORS,
     time_limit=timedelta(minutes=15),
     idempotency=Idempotency(ttl=timedelta(days=7)),
 )

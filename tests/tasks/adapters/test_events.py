@@ -36,7 +36,18 @@ def roll_up(database: Database, *periods: Period) -> None:
 
 
 def stale(database: Database, before: float = math.inf) -> list[Period]:
-    return events.stale(database, before=before if before != math.inf else 1e12)
+    return list(events.stale(database, before=before if before != math.inf else 1e12))
+
+
+def test_stale_periods_are_had_page_by_page(log: Database) -> None:
+    with log.transaction() as transaction:
+        events.record(transaction, [events.Event(str(n), "sale", 3_600.0 * n) for n in range(25)])
+    expected = stale(log)
+    assert len(expected) == 25 + 2
+    for page in (1, 2, 27, 28):
+        assert list(events.stale(log, before=1e12, page=page)) == expected
+    assert events.count_stale(log, before=1e12) == 27
+    assert events.count_stale(log, before=3_600.0) == 1
 
 
 def of(database: Database, span: Span) -> list[RollUp]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.adapters.database import Database
-from tasks.adapters.exports import Export, archived, count_expired, created, expired, register, registered, strike_out
+from tasks.adapters.exports import (
+    Export,
+    archived,
+    count_expired,
+    created,
+    expired,
+    first_unarchived,
+    register,
+    registered,
+    strike_out,
+)
 
 ONE = Export("m1", "/files/a.csv", 3, 40, "ab" * 32, 100.0, 200.5)
 
@@ -66,3 +76,13 @@ def test_those_whose_time_is_over_are_read_on_behind_one(database: Database) -> 
     first, second = expired(database, now=200.0, most=2)
     assert [export.id for export in expired(database, now=200.0, after=second)] == ["c"]
     assert [export.id for export in expired(database, now=200.0, after=first)] == ["b", "c"]
+
+
+def test_the_oldest_that_is_in_no_archive_is_known(database: Database) -> None:
+    assert first_unarchived(database, before=1e9) is None
+    for id, created_at in (("a", 100.0), ("b", 200.0)):
+        register(database, replace(ONE, id=id, url=id, created_at=created_at))
+    assert first_unarchived(database, before=100.0) is None
+    assert first_unarchived(database, before=1e9) == 100.0
+    archived(database, start=100.0, end=200.0)
+    assert first_unarchived(database, before=1e9) == 200.0

@@ -28,8 +28,8 @@ def test_the_report_is_a_file_and_a_mail(
     freezer.tick(86_400)
     found = tick("report_week")
     drain()
-    file = store.root / "reports" / "week-2026-W10.csv"
+    file = store.root / "reports" / "week-2026-W09.csv"
     assert found.get() == {"url": str(file), "rows": 1, "mailed": 2}
     assert file.read_text().splitlines() == ["queue,actor,dead", "default,broken,2"]
-    assert smtp.messages[0]["subject"] == "[understudy] Week 2026-W10"
+    assert smtp.messages[0]["subject"] == "[understudy] Week 2026-W09"
     assert str(file) in smtp.messages[0].get_content()
