@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .file_errors import BadFile
-from .file_places import Place, check_archive, local_copy
+from .file_pages import check_pages
+from .file_places import Place, local_copy
 from .file_rows import Position, Reader, Row, check_columns
+from .file_sheets import check_archive
 
 if TYPE_CHECKING:
     import polars
@@ -23,6 +25,7 @@ class _FrameReader(Reader):
 
     def __init__(self, place: Place, kind: str) -> None:
         self.options = {"format": kind}
+        self._limit = place.settings.max_record
         self._stack = ExitStack()
         try:
             self._open(self._stack.enter_context(local_copy(place)), place)
@@ -34,7 +37,9 @@ class _FrameReader(Reader):
     def rows(self, after: Position | None = None) -> Iterator[Row]:
         number = after[0] if after else 0
         while number < (self.total or 0):
-            for values in self._frame(number).iter_rows():
+            frame = self._frame(number)
+            _check_rows(frame, number, self._limit)
+            for values in frame.iter_rows():
                 number += 1
                 self.reached = number
                 # By our names: those in the file may have blanks around them.
@@ -59,6 +64,7 @@ class ParquetReader(_FrameReader):
     def _open(self, path: Path, place: Place) -> None:
         import polars as pl
 
+        check_pages(path, place.settings)
         self._lazy = pl.scan_parquet(path)
         try:
             self.columns = check_columns(self._lazy.collect_schema().names())
@@ -108,6 +114,22 @@ class XlsxReader(_FrameReader):
         return self._held.slice(begin, WINDOW)
 
 
+def _check_rows(frame: polars.DataFrame, begin: int, limit: int) -> None:
+    """See that no row has more text than one may have, while it is still held once for all that share it."""
+    import polars as pl
+
+    lengths = [
+        *(pl.col(name).str.len_bytes() for name, kind in frame.schema.items() if kind == pl.String),
+        *(pl.col(name).bin.size() for name, kind in frame.schema.items() if kind == pl.Binary),
+    ]
+    if not lengths:
+        return
+    sizes = frame.select(pl.sum_horizontal(length.cast(pl.Int64) for length in lengths)).to_series()
+    largest = sizes.arg_max()
+    if largest is not None and sizes[largest] > limit:
+        raise BadFile(f"row {begin + largest + 1:,} has {sizes[largest]:,} bytes; FILES_MAX_RECORD allows {limit:,}")
+
+
 def whole_frame(place: Place) -> polars.DataFrame:
     """A Parquet file at once.
 
@@ -117,6 +139,7 @@ def whole_frame(place: Place) -> polars.DataFrame:
     import polars as pl
 
     with local_copy(place) as path:
+        check_pages(path, place.settings)
         try:
             return pl.read_parquet(path)
         except pl.exceptions.PolarsError as error:

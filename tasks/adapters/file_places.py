@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
-import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -176,28 +176,6 @@ def local_copy(place: Place) -> Iterator[Path]:
         yield copy
 
 
-def check_archive(path: Path, settings: FileSettings) -> None:
-    """Unpack a ZIP (an XLSX is one) into nothing, to see what it holds: its own figures may lie.
-
-    Raises:
-      FileTooLarge: more than ``FILES_MAX_UNPACKED``.
-      BadFile: it is no ZIP, or damaged.
-    """
-    limit, seen = settings.max_unpacked, 0
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > limit:
-                raise FileTooLarge(f"it unpacks to more than FILES_MAX_UNPACKED ({limit:,} bytes)")
-            for info in archive.infolist():
-                with archive.open(info) as member:
-                    while part := member.read(_BUFFER):
-                        seen += len(part)
-                        if seen > limit:
-                            raise FileTooLarge(f"it unpacks to more than FILES_MAX_UNPACKED ({limit:,} bytes)")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise BadFile(f"it is no XLSX file, or damaged: {error}") from None
-
-
 class _Unpacked(io.RawIOBase):
     """What a gzip file holds, up to a limit: a few kilobytes may unpack to terabytes."""
 
@@ -213,20 +191,26 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._packed.seek(offset, whence)
+        with self._telling():  # to get there it is unpacked up to there
+            return self._packed.seek(offset, whence)
 
     def tell(self) -> int:
         return self._packed.tell()
 
     def readinto(self, buffer: Any) -> int:
-        try:
+        with self._telling():
             data = self._packed.read(len(buffer))
-        except (gzip.BadGzipFile, EOFError) as error:
-            raise BadFile(f"it is no gzip file, or damaged: {error}") from None
         if self._packed.tell() > self._limit:
             raise FileTooLarge(f"it unpacks to more than FILES_MAX_UNPACKED ({self._limit:,} bytes)")
         buffer[: len(data)] = data
         return len(data)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise BadFile(f"it is no gzip file, or damaged: {error}") from None
 
     def close(self) -> None:
         self._packed.close()

@@ -43,8 +43,9 @@ class FileSettings(EnvSettings):
     ] = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
     max_size: Annotated[Bytes, Field(ge=1, description="The largest file that is read.")] = 10 * GIB
     max_unpacked: Annotated[
-        Bytes, Field(ge=1, description="What a compressed file (gzip, XLSX) may hold at most when it is unpacked.")
+        Bytes,
+        Field(ge=1, description="What a compressed file (gzip, XLSX, Parquet) may hold at most when it is unpacked."),
     ] = 4 * GIB
     max_record: Annotated[
-        Bytes, Field(ge=64, le=GIB, description="The largest single row of a text file; an open quote ends there.")
+        Bytes, Field(ge=64, le=GIB, description="The largest single row; an open quote ends there.")
     ] = KIB * KIB

@@ -112,14 +112,23 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def known_encoding(name: str) -> str:
-    """``name`` if Python knows it.
+def known_encoding(name: str, stream: BinaryIO) -> str:
+    """``name`` as Python calls it: ``utf-16-le`` for ``UTF_16LE``. Where it leaves the order of bytes open, the mark of
+    ``stream`` decides.
 
     Raises:
-      BadFile: it does not.
+      BadFile: there is no such encoding of texts, or no mark that says the order of bytes.
     """
     try:
-        codecs.lookup(name)
-    except LookupError:
-        raise BadFile(f"there is no encoding {name!r}; write utf-8, cp1252, utf-16-le ...") from None
-    return name
+        found = codecs.lookup(name)
+    except (LookupError, ValueError):
+        found = None
+    if found is None or not found._is_text_encoding:
+        raise BadFile(f"there is no encoding {name!r}; write utf-8, cp1252, utf-16-le ...")
+    plain = found.name.removesuffix("-sig")
+    if plain not in ("utf-16", "utf-32"):
+        return plain
+    marked, _ = mark_of(stream)
+    if marked is None or not marked.startswith(plain):
+        raise BadFile(f"the file has no mark of {plain}; write {plain}-le or {plain}-be")
+    return marked

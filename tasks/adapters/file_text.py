@@ -67,9 +67,15 @@ class _Lines:
         raw = self._stream.readline(self._limit + 1)
         try:
             return raw.decode(self._encoding), len(raw)
-        except UnicodeDecodeError:
+        except UnicodeError:
             self.damaged = True
-            return raw.decode(self._encoding, "replace"), len(raw)
+            return self._replaced(raw), len(raw)
+
+    def _replaced(self, raw: bytes) -> str:
+        try:
+            return raw.decode(self._encoding, "replace")
+        except UnicodeError:  # not every encoding has something to put there
+            return raw.decode("ascii", "replace")
 
     def release(self) -> None:
         """Leave the stream open for another reader."""
@@ -86,7 +92,7 @@ class _TextReader(Reader):
         try:
             # The length of what is packed is known at its end only.
             self.size = 0 if place.packed else place.size()
-            self._encoding = known_encoding(encoding or encoding_of(self._stream, self.size or None))
+            self._encoding = known_encoding(encoding or encoding_of(self._stream, self.size or None), self._stream)
             self.options = {"format": kind, "encoding": self._encoding}
             self._mark = mark_of(self._stream)[1]
         except BaseException:
@@ -141,6 +147,8 @@ class CsvReader(_TextReader):
                 fields = next(parsed)
             except StopIteration:
                 return
+            except BadFile as error:
+                raise type(error)(f"{error} (behind row {number:,})") from None
             except csv.Error as error:
                 problem = f"is not CSV: {error}"
             if not fields and problem is None:
@@ -194,7 +202,10 @@ class JsonLinesReader(_TextReader):
         lines = self._lines_from(offset)
         while True:
             lines.begin()
-            line = next(lines, None)
+            try:
+                line = next(lines, None)
+            except BadFile as error:
+                raise type(error)(f"{error} (behind row {number:,})") from None
             if line is None:
                 return
             if not line.strip():

@@ -89,3 +89,21 @@ def test_a_text_far_below_in_a_column_of_numbers_is_read(tmp_path: Path) -> None
         values = [row.values["n"] for row in reader.rows()]
     assert values[-1] == "oops"
     assert [int(float(value)) for value in values[:-1]] == list(range(1_400))
+
+
+@pytest.mark.parametrize("format", ["parquet", "xlsx"])
+def test_a_row_that_is_too_large_is_told_by_its_number(format: str, tmp_path: Path) -> None:
+    settings = load(FileSettings, environ={"FILES_ROOT": str(tmp_path), "FILES_MAX_RECORD": "1000"})
+    with open_writer(f"rows.{format}", ["a", "b"], settings=settings) as writer:
+        writer.write({"a": "ä" * 250, "b": "x" * (500 + (n == 7_000))} for n in range(1, 7_501))
+    with open_rows(f"rows.{format}", settings=settings) as reader:
+        with pytest.raises(BadFile, match="row 7,000 has 1,001 bytes; FILES_MAX_RECORD allows 1,000"):
+            list(reader.rows())
+        assert reader.reached == 5_000
+
+
+def test_bytes_count_in_a_row_too(tmp_path: Path) -> None:
+    settings = load(FileSettings, environ={"FILES_ROOT": str(tmp_path), "FILES_MAX_RECORD": "100"})
+    pl.DataFrame({"a": [b"x" * 100, None, b"x" * 101]}).write_parquet(tmp_path / "rows.parquet")
+    with open_rows("rows.parquet", settings=settings) as reader, pytest.raises(BadFile, match="row 3 has 101 bytes"):
+        list(reader.rows())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 
 import pytest
@@ -71,7 +72,29 @@ def test_one_column_needs_no_delimiter(text: str) -> None:
     assert delimiter_of(text) == ","
 
 
-def test_an_encoding_that_nobody_knows_is_refused() -> None:
-    assert known_encoding("latin-1") == "latin-1"
-    with pytest.raises(BadFile, match="no encoding 'klingon'"):
-        known_encoding("klingon")
+@pytest.mark.parametrize("name", ["klingon", "hex", "rot13", "base64", "\0"])
+def test_an_encoding_that_nobody_knows_is_refused(name: str) -> None:
+    with pytest.raises(BadFile, match="write utf-8"):
+        known_encoding(name, io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "found"),
+    [
+        ("UTF8", b"", "utf-8"),
+        ("utf_8_sig", b"", "utf-8"),
+        ("UTF_16LE", b"", "utf-16-le"),
+        ("u16", codecs.BOM_UTF16_BE, "utf-16-be"),
+        ("utf-32", codecs.BOM_UTF32_LE, "utf-32-le"),
+        ("Windows-1252", b"", "cp1252"),
+        ("latin1", b"", "iso8859-1"),
+    ],
+)
+def test_an_encoding_has_one_name_however_it_is_written(name: str, start: bytes, found: str) -> None:
+    assert known_encoding(name, io.BytesIO(start)) == found
+
+
+@pytest.mark.parametrize("start", [b"a,b", codecs.BOM_UTF8, codecs.BOM_UTF32_BE])
+def test_an_order_of_bytes_that_nobody_says_is_asked_for(start: bytes) -> None:
+    with pytest.raises(BadFile, match="no mark of utf-16; write utf-16-le or utf-16-be"):
+        known_encoding("utf-16", io.BytesIO(start))

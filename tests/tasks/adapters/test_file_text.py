@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
+import random
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from tasks.adapters.file_errors import BadFile
 from tasks.adapters.file_places import find
 from tasks.adapters.file_settings import FileSettings
 from tasks.adapters.file_text import CsvReader, JsonLinesReader
+from tasks.adapters.files import open_rows
 from understudy.settings import load
 
 
@@ -115,3 +119,37 @@ def test_json_lines_keep_their_types_and_bad_lines_are_told(settings: FileSettin
         assert [row.values for row in rows] == [{"id": 1, "on": True}, {}, {}, {"id": 2, "more": {"x": None}}]
         assert [(row.problem or "")[:11] for row in rows] == ["", "is not a JS", "is not JSON", ""]
         assert list(reader.rows(rows[1].position)) == rows[2:]
+
+
+@pytest.mark.parametrize("name", ["utf-16", "UTF_16LE", "utf16"])
+def test_two_byte_text_is_read_from_any_row_on_whatever_its_name(name: str, settings: FileSettings) -> None:
+    text = "a,b\n" + "".join(f"{n},\u010a{n}\n" for n in range(50))  # a letter with the byte of a line's end in it
+    (settings.root / "in.csv").write_bytes(codecs.BOM_UTF16_LE + text.encode("utf-16-le"))
+    with open_rows("in.csv", encoding=name, settings=settings) as reader:
+        chunks = list(reader.chunks(20))
+        found = [row.values["b"] for chunk in chunks for row in reader.read(chunk)]
+    assert found == [f"\u010a{n}" for n in range(50)]
+
+
+def test_bytes_for_which_an_encoding_has_nothing_are_told_with_their_row(settings: FileSettings) -> None:
+    (settings.root / "in.csv").write_bytes(b"a,b\n1,fine\n2,xn--\xff\n3,fine\n")
+    with open_rows("in.csv", encoding="idna", settings=settings) as reader:
+        assert [(row.number, row.problem) for row in reader.rows()] == [
+            (1, None),
+            (2, "holds bytes that are not idna"),
+            (3, None),
+        ]
+
+
+@pytest.mark.parametrize("name", ["in.csv.gz", "in.jsonl.gz"])
+def test_damage_in_a_packed_file_is_told_with_the_row_behind_which_it_is(name: str, settings: FileSettings) -> None:
+    noise = random.Random(1)
+    lines = [noise.randbytes(500).hex() for _ in range(2_000)]  # more than what is looked at to know the encoding
+    text = "a\n" + "\n".join(lines) if "csv" in name else "\n".join(f'{{"a":"{line}"}}' for line in lines)
+    data = gzip.compress(text.encode(), mtime=0)
+    (settings.root / name).write_bytes(data[:-500])
+    with (
+        open_rows(name, settings=settings) as reader,
+        pytest.raises(BadFile, match=r"no gzip file, or damaged: .* \(behind row 1,\d{3}\)"),
+    ):
+        list(reader.rows())
