@@ -106,12 +106,9 @@ def test_an_empty_table_is_a_file_with_columns_and_no_rows(kind: str, settings: 
     with open_writer(f"none.{kind}", ["id", "name"], settings=settings) as writer:
         pass
     assert writer.published.rows == 0
-    if kind == "jsonl":
-        with pytest.raises(BadFile, match="no header"):
-            open_rows(f"none.{kind}", settings=settings)
-        return
     with open_rows(f"none.{kind}", settings=settings) as reader:
-        assert reader.columns == ("id", "name")
+        # JSON Lines has names only with rows.
+        assert (reader.columns, reader.total) == ((), 0) if kind == "jsonl" else reader.columns == ("id", "name")
         assert list(reader.rows()) == []
         assert list(reader.chunks(10)) == []
 
