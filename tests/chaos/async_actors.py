@@ -12,6 +12,7 @@ import tasks
 from tests.chaos.journal import Noting, effect
 from understudy import actor, each, progress
 from understudy.errors import SoftTimeLimitExceeded
+from understudy.execution import current
 
 tasks.broker.add_middleware(Noting())
 
@@ -52,6 +53,21 @@ async def naps(name: str, seconds: float) -> str:
     except asyncio.CancelledError:
         effect(f"{name} is cancelled")
         raise
+    effect(name)
+    return name
+
+
+@actor(queue_name="chaos")
+async def once(name: str) -> str:
+    """Never ends, unless an earlier execution of it did not either."""
+    execution = current()
+    assert execution is not None
+    effect(f"{name} begins")
+    try:
+        if not execution.redelivered:
+            await asyncio.sleep(600)
+    finally:
+        await asyncio.sleep(0.2)  # it cleans up
     effect(name)
     return name
 

@@ -9,12 +9,15 @@ import pytest
 
 from tests.chaos.journal import blamed
 from tests.chaos.plant import Plant, Worker, plant
+from understudy import Handle
 from understudy.errors import PoisonMessage, Revoked, TimeLimitExceeded
 from understudy.testing.conditions import wait_until
 
 TIMEOUT = 60.0
 MODULE = "tests.chaos.async_actors"
 THREADS = 16
+#: How many run at once.
+COUNTS = [150, pytest.param(1_000, marks=pytest.mark.chaos_long)]
 
 
 @pytest.fixture
@@ -24,6 +27,7 @@ def stage(tmp_path: Path) -> Iterator[Plant]:
 
 
 def start(stage: Plant, **environment: str) -> Worker:
+    environment = {"UNDERSTUDY_SHUTDOWN_TIMEOUT": "1s", **environment}
     return stage.worker(threads=THREADS, module=MODULE, environment=environment)
 
 
@@ -41,8 +45,89 @@ def test_a_thousand_bodies_sleep_in_one_process_and_a_neighbour_in_a_thread_is_s
     assert not blamed(stage.begun())
 
 
-def test_limits_revokes_and_a_body_that_blocks_the_loop(stage: Plant) -> None:
+def wait_for_marks(handles: list[Handle]) -> None:
+    """The server is told soon that bodies have begun, not at once; a death before that counts for nobody."""
+    left = list(handles)
+
+    def all_marked() -> bool:
+        while left and left[-1].status == "STARTED":
+            left.pop()
+        return not left
+
+    wait_until(all_marked, timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_all_that_run_at_a_kill_or_at_sigterm_end_elsewhere_once(stage: Plant, count: int) -> None:
+    """The first worker is killed with all of them in flight, the second one stopped, the third one does them."""
+    handles = [stage.send("once", f"o{number}") for number in range(count)]
+
+    first = start(stage)
+    wait_for_marks(handles)
+    first.kill()
+    second = start(stage)
+    stage.wait_for_all(handles, timeout=TIMEOUT)
+    effects, begun = stage.effects(), stage.begun()
+    assert all(effects[f"o{number}"] == 1 for number in range(count))
+    assert {tuple(run.deaths for run in runs) for runs in begun.values()} == {(0, 1)}
+
+    again = [stage.send("once", f"p{number}") for number in range(count)]
+    wait_until(lambda: all(stage.effects()[f"p{number} begins"] for number in range(count)), timeout=TIMEOUT)
+    second.stop()
+    assert stage.broker.size("chaos") == count, "all of it is back"
+    assert "do not end" not in second.said()
+    start(stage)
+    stage.wait_for_all(again, timeout=TIMEOUT)
+    effects, begun = stage.effects(), stage.begun()
+    assert all(effects[f"p{number}"] == 1 for number in range(count))
+    assert {tuple(run.deaths for run in runs) for name, runs in begun.items() if name[0] == "p"} == {(0, 0)}
+    assert {handle.retries for handle in (*handles, *again)} == {0}
+    assert not stage.dead()
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_all_that_run_when_the_server_is_away_go_on(stage: Plant, count: int) -> None:
+    """They ask it for their next items just then."""
     worker = start(stage)
+    handles = [stage.send("steps", f"s{number}", 4, 0.5) for number in range(count)]
+    wait_until(lambda: all(stage.effects()[f"s{number}/1"] for number in range(count)), timeout=TIMEOUT)
+    stage.server.kill()
+    wait_until(lambda: "the server did not answer (item)" in worker.said(), timeout=TIMEOUT)
+    stage.server.start()
+    stage.wait_for_all(handles, timeout=TIMEOUT)
+    assert [handle.get(timeout=1) for handle in handles] == [4] * count
+    effects = stage.effects()
+    assert {effects[f"s{number}/{step}"] for number in range(count) for step in range(4)} == {1}
+    assert {handle.retries for handle in handles} == {0}
+    assert {run.deaths for runs in stage.begun().values() for run in runs} == {0}
+    assert not worker.ended()
+
+
+@pytest.mark.chaos_long
+def test_p11_sigterm_while_the_server_is_away_burns_nothing(stage: Plant) -> None:
+    """What goes back then is told to the server when it is there again."""
+    worker = start(stage)
+    handles = [stage.send("steps", f"s{number}", 4, 0.5) for number in range(200)]
+    wait_until(lambda: all(stage.effects()[f"s{number}/1"] for number in range(200)), timeout=TIMEOUT)
+    stage.server.kill()
+    wait_until(lambda: "the server did not answer (item)" in worker.said(), timeout=TIMEOUT)
+    assert worker.process is not None
+    worker.process.terminate()
+    wait_until(lambda: "Shutting down" in worker.said(), timeout=TIMEOUT)
+    stage.server.start()
+    assert worker.process.wait(TIMEOUT) == 0
+    worker.process = None
+    assert "do not end" not in worker.said()
+    start(stage)
+    stage.wait_for_all(handles, timeout=TIMEOUT)
+    effects = stage.effects()
+    assert {effects[f"s{number}/{step}"] for number in range(200) for step in range(4)} == {1}
+    assert {handle.retries for handle in handles} == {0}
+    assert {run.deaths for runs in stage.begun().values() for run in runs} == {0}
+
+
+def test_limits_revokes_and_a_body_that_blocks_the_loop(stage: Plant) -> None:
+    worker = start(stage, UNDERSTUDY_HEARTBEAT_TIMEOUT="1s")
     over, warned, swallows = (stage.send(name, name) for name in ("overdue", "warned", "swallows"))
     apart, revoked = stage.send("apart", "apart"), stage.send("naps", "revoked", 600)
     wait_until(lambda: stage.effects()["revoked begins"], timeout=TIMEOUT)
@@ -64,6 +149,7 @@ def test_limits_revokes_and_a_body_that_blocks_the_loop(stage: Plant) -> None:
     wait_until(lambda: stage.effects()["blocks begins"], timeout=TIMEOUT)
     beside = stage.send("advances", "beside", 20)
     assert blocks.get(timeout=TIMEOUT) == "blocks"
+    assert len(stage.begun()["blocks"]) == 1, "its lease does not depend on the loop"
     assert beside.get(timeout=TIMEOUT) == "beside"
     assert beside.progress == {"current": 20}
     said = worker.said()

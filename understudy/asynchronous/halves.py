@@ -23,6 +23,7 @@ import dramatiq
 from dramatiq import Broker
 from dramatiq.worker import ConsumerThread, WorkerThread
 
+from understudy import clock
 from understudy.actors import AsyncActor
 from understudy.asking import Asking, asks_by
 from understudy.brokers.held import HeldMessage
@@ -116,6 +117,8 @@ class Beginner:
         assert run.body is not None
         self.bodies.discard(run.body)
         run.held.ended = True
+        if run.held.execution is not None:
+            run.held.took = clock.monotonic() - run.held.execution.began_at  # what it waits for a settler is not it
         if not run.held.alone:
             self._broker.leave_the_gate(run.held)
         self._ended.put(run)

@@ -210,7 +210,7 @@ class SettlingBroker(Broker):
 
     def _after_the_body(self, signal: str, held: HeldMessage, kwargs: dict[str, Any]) -> None:
         held.ended = True
-        if held.execution is not None and held.execution.entered and held.execution.began_at:
+        if held.took is None and held.execution is not None and held.execution.entered and held.execution.began_at:
             held.took = clock.monotonic() - held.execution.began_at
         self._collecting.running = None
         if held.withdrawn:
