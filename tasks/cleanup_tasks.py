@@ -1,13 +1,13 @@
 """Clean-up: what is of no use any more goes, and nothing else. With ``dry_run`` it is only counted.
 
-=================  =========================================================================================
+=================  ==================================================================================================
 ``exports``        exported files whose time is over
-``quarantine``     rows that did not fit at an import, put aside
-``unfinished``     what is left of exports and imports that were given up
+``quarantine``     rows that did not fit at an import or in a pipeline, put aside
+``unfinished``     what is left of exports, imports and pipelines that were given up, also below ``FILES_SWEPT``
 ``dead_letters``   messages that nobody has requeued
 ``notes``          which chunks were applied (an import that is repeated after that loads its rows again)
 ``events``         events that are rolled up
-=================  =========================================================================================
+=================  ==================================================================================================
 """
 
 from __future__ import annotations
@@ -138,7 +138,13 @@ def _quarantine(before: float, dry_run: bool) -> int:
 
 
 def _unfinished(before: float, dry_run: bool) -> int:
-    return _files(sweeping.unfinished(load(FileSettings), before=before), dry_run)
+    settings = load(FileSettings)
+    count = _files(sweeping.unfinished(settings, before=before), dry_run)
+    for places in sweeping.unfinished_elsewhere(settings, before=before):
+        count += 1
+        for place in () if dry_run else places:
+            place.remove()
+    return count
 
 
 def _files(paths: Iterable[Path], dry_run: bool) -> int:

@@ -41,6 +41,11 @@ class FileSettings(EnvSettings):
         Env(expects="protocols of fsspec, separated by commas"),
         Field(description="Where files may be beside FILES_ROOT: s3 for s3://bucket/key, and so on."),
     ] = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
+    swept: Annotated[
+        CommaSeparated,
+        Env(expects="URLs as s3://bucket/exports, separated by commas"),
+        Field(description="Where clean_up looks for what was given up, beside FILES_ROOT. Not set: nowhere."),
+    ] = ()
     max_size: Annotated[Bytes, Field(ge=1, description="The largest file that is read.")] = 10 * GIB
     max_unpacked: Annotated[
         Bytes,

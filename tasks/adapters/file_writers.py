@@ -1,6 +1,7 @@
 """Writing files: streamed into a file beside the final one (or on this machine's disk), then moved to its name.
 
-A reader finds the whole file or none. What a writer that was killed leaves behind is called ``.name.token.part``.
+A reader finds the whole file or none. What a writer that was killed leaves behind is called ``.name.token.part``, or
+``.name.token.parts`` where it is a directory.
 """
 
 from __future__ import annotations
@@ -280,7 +281,9 @@ class ParquetWriter(Writer):
         self._kinds = {} if kinds is None else kinds
 
     def _begin(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix=".parts-", dir=self._path.parent)
+        # Called like what other writers leave behind, so that it is swept like that.
+        self._directory = self._path.with_suffix(".parts")
+        self._directory.mkdir()
         self._parts: list[Path] = []
         self._held: list[list[Any]] = []
 
@@ -296,7 +299,7 @@ class ParquetWriter(Writer):
 
     def write_frame(self, frame: polars.DataFrame) -> None:
         """Add the rows of a frame with these columns."""
-        path = Path(self._directory.name, f"{len(self._parts):06}.parquet")
+        path = Path(self._directory, f"{len(self._parts):06}.parquet")
         frame.write_parquet(path)
         self._parts.append(path)
         self.rows += frame.height
@@ -322,10 +325,10 @@ class ParquetWriter(Writer):
             whole = pl.concat([pl.scan_parquet(part) for part in self._parts], how="vertical_relaxed")
             whole.sink_parquet(self._path)
         finally:
-            self._directory.cleanup()
+            self._abandon()
 
     def _abandon(self) -> None:
-        self._directory.cleanup()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def dtype(kind: Kind) -> Any:

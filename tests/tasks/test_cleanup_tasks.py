@@ -187,5 +187,19 @@ def test_what_makes_no_sense_removes_nothing(
     assert {**left(litter, broker), "dead": 0} == {**before, "dead": 0}
 
 
+def test_what_was_given_up_in_a_store_goes_where_clean_up_may_look(
+    drain: Drain, freezer: FrozenDateTimeFactory, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILES_SWEPT", "memory://given-up/exports")
+    parts = Parts(find("memory://given-up/exports/goods.csv"), "csv", ["a"], maker="gone")
+    parts.write(1, [{"a": 1}])
+    parts.write(2, [{"a": 1}])
+    freezer.tick(40 * DAY)
+    dry, wet = (clean_up.send(["unfinished"], dry_run=dry_run) for dry_run in (True, False))
+    drain()
+    assert handle(dry).get()["removed"] == handle(wet).get()["removed"] == {"unfinished": 1}
+    assert parts.rows == 0
+
+
 def test_everything_is_kept_for_thirty_days_unless_somebody_says_it() -> None:
     assert inspect.signature(clean_up.fn).parameters["older_than"].default == timedelta(days=30).total_seconds()

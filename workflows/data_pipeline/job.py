@@ -7,9 +7,10 @@ from typing import Literal, NotRequired, TypedDict
 
 from tasks.adapters.files import BadFile, Chunk, Kind, Options, find
 from tasks.adapters.kinds import PYTHON
+from tasks.adapters.sweeping import PIPELINE_QUARANTINE, PIPELINE_WORK
 
 #: Where the files between the steps are, and what was refused, below ``FILES_ROOT`` or as a URL.
-WORK, QUARANTINE = "pipeline/work", "pipeline/quarantine"
+WORK, QUARANTINE = PIPELINE_WORK, PIPELINE_QUARANTINE
 #: The column that is the key of a table whose rows have none.
 ROW_NUMBER = "row_number"
 #: What stands for "nothing" in a text file.

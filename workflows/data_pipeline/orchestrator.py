@@ -72,6 +72,8 @@ def run_pipeline(
         loaded, and the summary names it.
       missing: texts that stand for nothing.
       options: format, encoding, delimiter, sheet, where they cannot be found out.
+      work, quarantine: where the files between the steps go, and the rows that were refused. ``clean_up`` sweeps those
+        that are named here, and work below ``FILES_SWEPT``; after that a run that failed cannot be resumed.
 
     Raises:
       FileRefused, BadFile, FileNotFoundError: the source cannot be read.

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 
 from tasks.adapters import sweeping
@@ -13,6 +17,7 @@ from tasks.adapters.exports import Export
 from tasks.adapters.file_parts import Parts
 from tasks.adapters.file_places import find
 from tasks.adapters.file_settings import FileSettings
+from tasks.adapters.file_writers import ParquetWriter
 from understudy.settings import load
 
 OLD, LIMIT, NEW = 1_000.0, 2_000.0, 3_000.0
@@ -35,7 +40,12 @@ def make(path: Path, when: float = OLD, text: str = "x") -> Path:
 
 def test_old_quarantine_files_are_found_wherever_they_are_below(settings: FileSettings) -> None:
     root = settings.root
-    old = {make(root / "quarantine/a.csv"), make(root / "quarantine/deep/b.csv")}
+    old = {
+        make(root / "quarantine/a.csv"),
+        make(root / "quarantine/deep/b.csv"),
+        make(root / "pipeline/quarantine/c.csv"),
+    }
+    make(root / "pipeline/quarantine/new.csv", NEW)
     make(root / "quarantine/new.csv", NEW)
     make(root / "exports/quarantine/c.csv")
     make(root / "a.csv")
@@ -56,11 +66,76 @@ def test_what_is_unfinished_is_known_by_its_name_and_age(settings: FileSettings)
     assert set(sweeping.unfinished(settings, before=LIMIT)) == {part, Path(parts.directory.path)}
 
 
+def test_the_files_of_a_run_that_was_given_up_are_found(settings: FileSettings) -> None:
+    work = settings.root / "pipeline/work"
+    make(work / TOKEN / "valid-000000.parquet")
+    make(work / TOKEN[::-1] / "valid-000000.parquet")
+    make(work / "somebody's" / "valid-000000.parquet")
+    make(settings.root / "other" / TOKEN / "valid-000000.parquet")
+    for directory, when in ((TOKEN, OLD), (TOKEN[::-1], NEW), ("somebody's", OLD)):
+        os.utime(work / directory, (when, when))
+    os.utime(settings.root / "other" / TOKEN, (OLD, OLD))
+    assert set(sweeping.unfinished(settings, before=LIMIT)) == {work / TOKEN}
+    sweeping.remove(work / TOKEN)
+    assert not (work / TOKEN).exists()
+
+
+def test_a_parquet_writer_that_was_killed_leaves_what_is_found(settings: FileSettings) -> None:
+    writer = ParquetWriter(find("out/goods.parquet", settings), ["a"])
+    with writer:
+        (left,) = (settings.root / "out").iterdir()
+        os.utime(left, (OLD, OLD))
+        assert set(sweeping.unfinished(settings, before=LIMIT)) == {left}
+    assert [path.name for path in (settings.root / "out").iterdir()] == ["goods.parquet"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[FileSettings]:
+    environ = {"FILES_ROOT": str(tmp_path), "FILES_SWEPT": "memory://swept/exports,memory://swept/work"}
+    yield load(FileSettings, environ=environ)
+    fsspec.filesystem("memory").store.clear()
+
+
+def put(path: str, when: float) -> str:
+    system = fsspec.filesystem("memory")
+    system.pipe_file(path, b"x")
+    system.store[path].created = datetime.fromtimestamp(when, UTC)
+    return path
+
+
+def test_what_was_given_up_elsewhere_is_found_where_clean_up_may_look(elsewhere: FileSettings) -> None:
+    parts = [put(f"/swept/exports/.goods.csv.{TOKEN}.parts/00000{n}.10.csv", OLD) for n in (1, 2)]
+    part = [put(f"/swept/exports/deep/.goods.csv.{TOKEN}.part", OLD)]
+    run = [put(f"/swept/work/{TOKEN}/valid-000000.parquet", OLD)]
+    put(f"/swept/exports/.running.csv.{TOKEN}.parts/000001.10.csv", OLD)
+    put(f"/swept/exports/.running.csv.{TOKEN}.parts/000002.10.csv", NEW)
+    put("/swept/exports/goods.csv", OLD)
+    put(f"/swept/work/{TOKEN}/somebody's.parquet", OLD)
+    put(f"/elsewhere/.goods.csv.{TOKEN}.part", OLD)
+    found = [sorted(place.url for place in places) for places in sweeping.unfinished_elsewhere(elsewhere, before=LIMIT)]
+    assert sorted(found) == sorted([[f"memory:/{path}" for path in paths] for paths in (parts, part, run)])
+
+
+@pytest.mark.parametrize(
+    ("info", "when"),
+    [
+        ({"mtime": 5.5}, 5.5),
+        ({"LastModified": datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC)}, 5.0),
+        ({"last_modified": datetime(1970, 1, 1, 0, 0, 5)}, 5.0),
+        ({"updated": "1970-01-01T00:00:05.000Z"}, 5.0),
+        ({"size": 4}, float("inf")),
+    ],
+)
+def test_when_a_file_was_written_is_as_its_store_says(info: dict[str, Any], when: float) -> None:
+    assert sweeping._written(info) == when
+
+
 def test_links_are_never_followed_and_nothing_outside_is_touched(settings: FileSettings, tmp_path: Path) -> None:
     outside = make(tmp_path / "outside/quarantine/a.csv")
     make(tmp_path / f"outside/.a.csv.{TOKEN}.part")
     (settings.root / "quarantine").symlink_to(tmp_path / "outside/quarantine")
     (settings.root / "link").symlink_to(tmp_path / "outside")
+    (settings.root / "pipeline").symlink_to(tmp_path / "outside")
     (settings.root / f".a.csv.{TOKEN}.parts").symlink_to(tmp_path / "outside")
     assert list(sweeping.unfinished(settings, before=1e12)) == []
     # The directory itself is a link: its files are those that the link leads to, and they are outside.
