@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from tests.chaos.journal import effect
-from understudy import actor
+from understudy import Unique, actor, chord
+from understudy.canvas import Canvas
 from understudy.execution import current
 
 #: Seconds after which the start of a body is on the server, with a wide margin.
@@ -44,6 +45,19 @@ def gather(values: list[int]) -> int:
     """The body of a chord."""
     _ran()
     return sum(values)
+
+
+@actor(queue_name="chaos")
+def tell(id: str, result: int) -> None:
+    """Is told of the end of a message."""
+    effect(f"told {id} {result}")
+
+
+@actor(queue_name="chaos", unique=Unique(key="{members}"), on_success=tell)
+def goes_on(members: int) -> Canvas:
+    """Goes on as a chord."""
+    _ran()
+    return chord([step.message(number) for number in range(members)], gather.message())
 
 
 def _ran() -> None:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -29,7 +30,7 @@ Callbacks = Message[Any] | Iterable[Message[Any]] | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Canvas:
+class Canvas(ABC):
     """What can be run, and be a part of another one.
 
     Attributes:
@@ -43,9 +44,9 @@ class Canvas:
         """This, and then ``other``."""
         return chain(self, other)
 
+    @abstractmethod
     def elements(self) -> list[Element]:
         """It laid flat: what follows what."""
-        raise NotImplementedError
 
     def run(
         self,

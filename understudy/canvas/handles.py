@@ -12,7 +12,7 @@ from understudy.errors import ResultTimeout, WorkflowError
 from understudy.execution import current
 from understudy.handle import LOOK_AGAIN, Handle
 from understudy.plans.place import node_id, parse_id
-from understudy.plans.reading import Ending, Entry, Flow
+from understudy.plans.reading import Ending, Entry, Flow, flow_of
 from understudy.records import Record, Records
 from understudy.revocations import Revocations
 from understudy.runtime import installed
@@ -22,14 +22,16 @@ from .resuming import forget, resume
 
 
 def workflow(id: str) -> WorkflowHandle:
-    """The handle of a workflow, by the name that it was run under, or by the id of any of its steps or groups."""
+    """The handle of a workflow, by the name that it was run under, by the id of any of its steps or groups, or by that
+    of a message in whose place it goes on (C15)."""
     if not isinstance(id, str) or not id:
         raise TypeError("the id of a workflow is a text that is not empty")
     records = installed().records
-    found = parse_id(id)
-    if found is not None and not Flow(records.storage, id).exists():
-        return WorkflowHandle(found[0], records, node=found[1])
-    return WorkflowHandle(id, records)
+    found = flow_of(records.storage, id)
+    if found is None:
+        return WorkflowHandle(id, records)
+    flow, node = found
+    return WorkflowHandle(flow.id, records, node=node)
 
 
 class WorkflowHandle(Handle):

@@ -11,8 +11,7 @@ from rich.tree import Tree
 
 from understudy.canvas.resuming import resume as take_up
 from understudy.canvas.tree import MOST, Branch, tree
-from understudy.plans.place import parse_id
-from understudy.plans.reading import Flow
+from understudy.plans.reading import Flow, flow_of
 from understudy.records import Records
 from understudy.runtime import build_storage
 from understudy.settings import Settings, load
@@ -23,7 +22,12 @@ from .console import Exit, fail, out, print_json
 MARKUP: Any = "markdown"
 group = typer.Typer(add_completion=False, rich_markup_mode=MARKUP, no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The id of a workflow, or of one of its steps.")]
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="The id of a workflow, of one of its steps, or of a message that goes on as one."
+    ),
+]
 
 #: How states are shown.
 STYLES = {"SUCCESS": "green", "FAILURE": "bold red", "REVOKED": "yellow", "PENDING": "dim"}
@@ -60,7 +64,8 @@ def show(
 def resume(
     id: Id,
     from_step: Annotated[
-        int | None, typer.Option("--from-step", help="The number of a step from which on everything runs anew.")
+        int | None,
+        typer.Option("--from-step", help="The number of a step of the outermost chain, from which on all runs anew."),
     ] = None,
     with_args: Annotated[
         str | None, typer.Option("--with-args", help="The arguments of that step, as a JSON list.")
@@ -84,12 +89,10 @@ def _open(id: str) -> tuple[Flow, Records]:
     settings = load(Settings)
     preflight.require_server(settings)
     storage = build_storage(settings)
-    found = parse_id(id)
-    names = [id] if found is None else [id, found[0]]
-    flow = next((flow for flow in (Flow(storage, name) for name in names) if flow.exists()), None)
-    if flow is None:
+    found = flow_of(storage, id)
+    if found is None:
         fail(f"no workflow {id!r} is known; it was never run, or its time is over", Exit.FAILED)
-    return flow, Records(storage)
+    return found[0], Records(storage)
 
 
 def _hang(tree: Tree, branch: Branch) -> None:

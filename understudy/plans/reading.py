@@ -266,19 +266,8 @@ class Flow:
         for start in range(0, len(nodes), PAGE):
             page = nodes[start : start + PAGE]
             for node, fields in zip(page, self._records(page), strict=True):
-                yield self._outcome(node, fields)
-
-    def outcome(self, node: int) -> Any:
-        """What ``node`` has come to: of a group the list of what its members have."""
-        return next(self.outcomes([node]))
-
-    def _outcome(self, node: int, fields: Fields) -> Any:
-        node, fields, _ = self._in_its_place(node, fields)
-        if _state(fields).terminal:
-            return Ending(_state(fields), fields).outcome()
-        if self.entry(node).is_group and self.counts(node) is not None:
-            return list(self.outcomes(self.members(node)))
-        return self.ending(node, fields).outcome()
+                # Of a group that has failed that is an exception, too: it stands in the place of one member.
+                yield self.ending(node, fields).outcome()
 
     def _records(self, nodes: Sequence[int]) -> list[Fields]:
         keys = self.storage.keys
@@ -303,6 +292,22 @@ def _revoked(text: str) -> Ending:
 
 def _state(fields: Fields) -> State:
     return State(fields.get("state", b"PENDING").decode())
+
+
+def flow_of(storage: Storage, id: str) -> tuple[Flow, int | None] | None:
+    """The workflow that is known by ``id``: its own, that of a node, which is told then, or that of a message in whose
+    place it goes on. None when nobody knows one."""
+    flow = Flow(storage, id)
+    if flow.exists():
+        return flow, None
+    found = parse_id(id)
+    if found is not None and (flow := Flow(storage, found[0])).exists():
+        return flow, found[1]
+    instead: bytes | None = storage.call("HGET", storage.keys.state(id), "instead")
+    found = None if instead is None else parse_id(instead.decode())
+    if found is not None and (flow := Flow(storage, found[0])).exists():
+        return flow, None
+    return None
 
 
 def derived(storage: Storage, message_id: str, fields: Fields) -> Ending | None:

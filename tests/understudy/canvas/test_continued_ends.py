@@ -195,7 +195,7 @@ def test_a_failure_that_is_told_after_the_resume_says_so(
 @pytest.mark.brokers("server")
 @pytest.mark.parametrize("broken", [False, True])
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("name", "nth"), [("compose", 1), ("settle", 1), ("settle", 2), ("settle", 3), ("fetch", 2)])
+@pytest.mark.parametrize(("name", "nth"), [("compose", 1), ("settle", 1), ("settle", 2), ("settle", 3)])
 def test_whoever_dies_all_is_told_once(
     broker: RedisBroker,
     drain: Drain,
@@ -220,6 +220,33 @@ def test_whoever_dies_all_is_told_once(
     # What is told is told by a body, which runs again if its own outcome is not committed.
     assert len(world.told) == 1 + (broken and (name, nth, when) == ("settle", 3, "before"))
     world.goes_on.send("chain")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("name", "within"), [("compose", False), ("extend", True), ("compose", True), ("settle", True)]
+)
+def test_when_a_line_is_cut_all_is_told_once(
+    broker: RedisBroker,
+    drain: Drain,
+    faults: Faults,
+    freezer: FrozenDateTimeFactory,
+    name: str,
+    within: bool,
+    when: Any,
+) -> None:
+    world = World()
+    if within:
+        flow = chain(world.goes_on.message("group"), world.part.message()).run()
+        faults.fail(name, when=when)
+    else:
+        faults.fail(name, when=when)
+        message = world.goes_on.send("group")
+    for _ in range(3):
+        drain()
+        freezer.tick(60)
+    assert faults.planned == 0
+    assert world.told == [("good", f"{flow.workflow_id}.1" if within else message.message_id, ["a", "a"])]
 
 
 # -- the unique lock -------------------------------------------------------------------------------------------

@@ -36,6 +36,31 @@ def test_a_handle_is_found_by_the_name_or_by_the_id_of_a_step(broker: RedisBroke
     assert not workflow("nobody").exists()
 
 
+def test_a_workflow_is_found_by_the_message_that_goes_on_as_it(broker: RedisBroker, drain: Drain) -> None:
+    fails = [True]
+
+    @actor
+    def body(value: int) -> int:
+        if fails:
+            raise ValueError
+        return value + 1
+
+    @actor
+    def goes_on() -> Any:
+        return chain(body.message(1), body.message())
+
+    message = goes_on.send()
+    among = chain(goes_on.message()).run()
+    drain()
+    fails.clear()
+    found = workflow(message.message_id)
+    assert found.failed()
+    found.resume()
+    drain()
+    assert found.get() == handle(message).get() == 3
+    assert workflow(f"{among.workflow_id}.1").failed()
+
+
 def test_get_in_an_actor_is_refused(broker: RedisBroker, drain: Drain) -> None:
     @actor
     def inner() -> int:

@@ -155,6 +155,26 @@ def test_a_failed_member_leaves_the_others_running(
     assert (header.completed_count, header.failed(), header.successful(), header.ready()) == (2, True, False, True)
 
 
+def test_in_the_place_of_a_member_that_ended_in_a_group_that_failed_stands_an_exception(
+    broker: RedisBroker, drain: Drain, sub: Actor[..., int], boom: Actor[..., None]
+) -> None:
+    got: list[Any] = []
+
+    @actor
+    def body(values: list[Any]) -> None:
+        got.extend(values)
+
+    @actor
+    def goes_on() -> Any:
+        return group(sub.message(1, 1), boom.message())
+
+    ends = chain(sub.message(5, 1), group(sub.message(1), boom.message()))
+    enough = chain(sub.message(5, 1), group(sub.message(1), boom.message(), policy="partial"))
+    chord([ends, goes_on.message(), enough, sub.message(2, 1)], body.message(), policy="partial").run()
+    drain()
+    assert [str(one) for one in got] == ["boom", "boom", "[3, Boom('boom')]", "1"]
+
+
 @pytest.mark.parametrize(("policy", "runs"), [("partial", True), (2, True), (0.5, True), (3, False), (0.7, False)])
 def test_a_policy_says_how_many_must_succeed(
     drain: Drain, sub: Actor[..., int], boom: Actor[..., None], broker: RedisBroker, policy: Any, runs: bool

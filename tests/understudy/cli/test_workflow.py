@@ -46,6 +46,21 @@ def failed(broker: SettlingBroker, drain: Drain, broken: list[bool]) -> Workflow
     return found
 
 
+def test_it_is_shown_by_the_message_that_goes_on_as_it(command: Here, broker: SettlingBroker, drain: Drain) -> None:
+    @actor
+    def part() -> None: ...
+
+    @actor
+    def goes_on() -> Any:
+        return chain(part.message())
+
+    message = goes_on.send()
+    drain()
+    said = command("workflow", "show", message.message_id, "--json")
+    assert [step["label"] for step in json.loads(said.out)["steps"]] == ["part"]
+    assert command("workflow", "show", "nobody").code == 1
+
+
 def test_a_tree_is_shown_with_states_and_the_cause(command: Here, failed: WorkflowHandle) -> None:
     said = command("workflow", "show", failed.workflow_id, "--most", "2")
     assert said.code == 0
