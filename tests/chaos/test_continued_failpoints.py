@@ -98,8 +98,11 @@ def test_a_message_that_goes_on_and_whose_process_dies(name: str, scenes: dict[s
     assert scene.worker.said().count(" ended: killed by SIGKILL") == 1
     # Of both messages the members and the body of the chord have run, each once: what was put aside for a body that ran
     # again has no effect.
-    ran = [count for line, count in effects.items() if line.startswith("ran ")]
-    assert len(ran) == 2 * (1 + MEMBERS + 1)
-    assert sum(ran) == len(ran) + runs - 1
+    ran = [count for line, count in effects.items() if line.startswith("ran ") and line != f"ran {NAME}"]
+    assert len(ran) == 1 + 2 * (MEMBERS + 1)
+    # Who has moved members to their queue may be killed when another thread of it has begun them.
+    moved = MEMBERS if point.startswith("fan:after") else 0
+    assert max(ran) <= 2
+    assert 0 <= sum(ran) - len(ran) <= moved
     assert not stage.dead()
     assert not [line for line in leftovers(stage.broker) if ":fanouts" in line or ":composed:" in line]

@@ -9,15 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import dramatiq
 import msgspec
 from dramatiq import Message
 
+from understudy.actors import Actor
 from understudy.brokers.names import level_of
 from understudy.brokers.settlement import SettlingBroker
 from understudy.durations import to_millis
 from understudy.errors import DeclarationError
 from understudy.execution import current
-from understudy.options import lookup
+from understudy.options import did_you_mean, lookup
 from understudy.plans.pages import Letter, pack, pages
 from understudy.plans.place import TAKES, WORKFLOW, Place, Stream, node_id
 from understudy.storage.client import Value
@@ -285,6 +287,8 @@ class Compiler:
         immutable = lookup("immutable", given.options, defaults, False) if told is None else told
         if not immutable:
             into = lookup("into", given.options, defaults, None) if task.into is None else task.into
+            if entrance.source is not None or entrance.args:
+                _check_argument(actor, into)
             message = _with_input(message, entrance, into)
         if entrance.source is not None:
             message.options["parent_id"] = node_id(self.workflow, entrance.source)
@@ -330,6 +334,16 @@ def _with_input(message: Message[Any], entrance: Entrance, into: str | None) -> 
     if len(entrance.args) > 1:
         raise DeclarationError(f"{message.actor_name}: into={into!r} takes one argument, not {len(entrance.args)}")
     return message.copy(kwargs={**message.kwargs, into: entrance.args[0]})
+
+
+def _check_argument(actor: dramatiq.Actor[..., Any] | None, into: str | None) -> None:
+    """Refuse to pass a result as an argument that the actor, if it is known here, does not have."""
+    if into is None or not isinstance(actor, Actor):
+        return
+    parameters = actor.signature.parameters
+    if into not in parameters and all(one.kind is not one.VAR_KEYWORD for one in parameters.values()):
+        hint = did_you_mean(into, tuple(parameters))
+        raise DeclarationError(f"{actor.actor_name} has no argument {into!r} for into={hint}")
 
 
 def _joined(one: str, other: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from dramatiq import Message
 
@@ -43,6 +43,16 @@ class Canvas(ABC):
     def __or__(self, other: Canvas | Message[Any]) -> Chain:
         """This, and then ``other``."""
         return chain(self, other)
+
+    def copy(self, **_: Any) -> NoReturn:
+        """Dramatiq asks for it where a canvas stands behind a message and ``|``, which makes one of its pipelines.
+
+        Raises:
+          DeclarationError: always; it says what to write.
+        """
+        raise DeclarationError(
+            "message | canvas is a pipeline of Dramatiq, in which no canvas can stand; write chain(message, canvas)"
+        )
 
     @abstractmethod
     def elements(self) -> list[Element]:
@@ -247,7 +257,9 @@ def needed(policy: Policy, size: int) -> int:
         hint = did_you_mean(policy, ("fail", "partial"))
         raise DeclarationError(f'policy is "fail", "partial", a whole number or a share, not {policy!r}{hint}')
     if isinstance(policy, int):
-        if not 1 <= policy <= max(size, 1):
+        if policy < 1:
+            raise DeclarationError(f'policy={policy} is too few: at least 1 member, or "partial" for any number')
+        if policy > max(size, 1):
             raise DeclarationError(f"policy={policy} asks for more than there is: the group has {size} members")
         return policy
     if not 0 < policy <= 1:
@@ -262,7 +274,8 @@ def callbacks(given: Callbacks, *, field: str) -> tuple[Message[Any], ...]:
     Raises:
       TypeError: that is none.
     """
-    found = () if given is None else (given,) if isinstance(given, Message) else tuple(given)
+    several = isinstance(given, Iterable) and not isinstance(given, Message)
+    found: tuple[Any, ...] = () if given is None else tuple(given) if several else (given,)  # type: ignore[arg-type]
     for message in found:
         if not isinstance(message, Message):
             raise TypeError(f"{field} takes messages, as actor.message(...) makes them, not {type(message).__name__}")

@@ -51,6 +51,10 @@ class WorkflowHandle(Handle):
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.workflow_id if self._node is None else self.id}>"
 
+    def read(self) -> Record:
+        """The record as it is now. What has ended may be resumed by anybody, so nothing is kept of it here."""
+        return self._records.read(self.id)
+
     @property
     def node(self) -> int:
         """The number of the step or group.
@@ -162,7 +166,6 @@ class WorkflowHandle(Handle):
         whole = self._node is None or self.node == self.flow.root[1]
         if not whole and self.is_group:
             raise WorkflowError(f"{self.id} is a group; revoke its members, or the workflow {self.workflow_id}")
-        self._terminal = None
         known = Revocations(self._records.storage)
         ttl = installed().settings.result_ttl
         return known.revoke(self.workflow_id if whole else self.id, terminate=terminate, result_ttl=ttl)
@@ -184,7 +187,8 @@ class WorkflowHandle(Handle):
           NotResumable: it has not failed, or was revoked; the message says what can be done.
           ServerUnavailable: it may or may not go on; resuming again does no harm.
         """
-        self._terminal = None
+        if with_args is not None and not isinstance(with_args, list | tuple):
+            raise TypeError(f"with_args is a list or tuple of arguments, not {type(with_args).__name__}")
         step = from_step.id if isinstance(from_step, Handle) else from_step
         resume(self.flow, step=None if step is None else _number(self.workflow_id, step), args=with_args)
 
@@ -194,7 +198,6 @@ class WorkflowHandle(Handle):
         Raises:
           WorkflowError: it has not ended; revoke it first.
         """
-        self._terminal = None
         forget(self.flow)
 
     # -- waiting -----------------------------------------------------------------------------------------
@@ -245,9 +248,9 @@ class WorkflowHandle(Handle):
 
 
 def _number(workflow_id: str, step: str | int) -> int:
-    if isinstance(step, int):
+    if isinstance(step, int) and not isinstance(step, bool):
         return step
-    found = parse_id(step)
+    found = parse_id(step) if isinstance(step, str) else None
     if found is None or found[0] != workflow_id:
         raise TypeError(
             f"from_step is a step of workflow {workflow_id}: its handle, its id or its number, not {step!r}"

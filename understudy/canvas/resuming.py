@@ -123,6 +123,7 @@ def _from(flow: Flow, before: str, step: int, args: Sequence[Any] | None) -> lis
     chosen = next((place for place, entry in enumerate(line) if entry.node == step), None)
     if chosen is None or line[chosen].is_group:
         raise NotResumable(f"{node_id(flow.id, step)} is not a step of the outermost chain of workflow {flow.id}")
+    _needs_no_input(flow, line, chosen, args)
     later = [entry for entry in line[chosen:] for entry in (entry, *_within(flow, entry))]
     letters = _letters(flow, {step})
     if args is not None:
@@ -135,6 +136,20 @@ def _from(flow: Flow, before: str, step: int, args: Sequence[Any] | None) -> lis
         )
     _reopen(flow, before, "wipe", later)
     return letters
+
+
+def _needs_no_input(flow: Flow, line: Sequence[Entry], chosen: int, args: Sequence[Any] | None) -> None:
+    """Refuse to run a step whose input is not there."""
+    if args is not None or chosen == 0:
+        return
+    step, before = (node_id(flow.id, line[place].node) for place in (chosen, chosen - 1))
+    (letter,) = _letters(flow, {line[chosen].node})
+    takes = TAKES in Message.decode(letter.payload).options
+    if takes and flow.ending(line[chosen - 1].node).state is not State.SUCCESS:
+        raise NotResumable(
+            f"{step} takes the result of {before}, which has not succeeded; resume without from_step, from an earlier "
+            "step, or give with_args"
+        )
 
 
 def _line(flow: Flow, first: int) -> Iterator[Entry]:
@@ -196,7 +211,8 @@ def _reopen(flow: Flow, before: str, how: str, entries: Iterable[Entry]) -> None
         page = everything[start : start + PAGE]
         args: list[Value] = [before, how]
         for entry in page:
-            alone = entry.kind == "m"
+            # A member that is one message has no strand, but what went on in its place may have stopped one.
+            alone = entry.kind == "m" and how == "back"
             args += (entry.node, entry.up, "-" if alone else entry.strand, "g" if entry.is_group else "t")
         records = [keys.state(node_id(flow.id, entry.node)) for entry in page]
         names = [keys.workflow(flow.id), keys.ended_nodes(flow.id), *records]

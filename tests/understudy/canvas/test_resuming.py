@@ -207,8 +207,12 @@ def test_from_a_step_on_everything_runs_anew(world: World, drain: Drain) -> None
     assert (found.get(), world.ran) == ("b+d+e+f+g", ["join"])
     with pytest.raises(NotResumable, match="not a step of the outermost chain"):
         found.resume(from_step=2)
-    with pytest.raises(TypeError, match="from_step is a step of workflow"):
-        found.resume(from_step="other.1")
+    wrong: Any
+    for wrong in ("other.1", 1.5, True):
+        with pytest.raises(TypeError, match="from_step is a step of workflow"):
+            found.resume(from_step=wrong)
+    with pytest.raises(TypeError, match="with_args is a list or tuple of arguments, not str"):
+        found.resume(from_step=1, with_args="abc")
     with pytest.raises(TypeError, match="missing"):
         found.resume(with_args=[1])
 

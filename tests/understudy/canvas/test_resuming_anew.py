@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy import Idempotency, actor, chain, each, group, handle
+from understudy import Idempotency, actor, chain, each, group, handle, workflow
 from understudy.actors import Actor
 from understudy.brokers.redis import RedisBroker
 from understudy.deadletters import DeadLetters
+from understudy.errors import NotResumable
 from understudy.testing.faults import Faults
 
 Drain = Callable[..., int]
@@ -57,6 +58,49 @@ class World:
 @pytest.fixture
 def world(broker: RedisBroker) -> World:
     return World()
+
+
+# -- what had failed -------------------------------------------------------------------------------------------
+
+
+def test_a_member_whose_continuation_had_failed_runs_anew(world: World, drain: Drain) -> None:
+    world.broken = {"a"}
+    member = world.goes_on.message_with_options(args=("a",), immutable=True)
+    flow = chain(world.part.message("first"), group(member, world.part.message()), world.part.message()).run()
+    drain()
+    assert flow.failed()
+    world.broken = set()
+    flow.resume(from_step=1)
+    drain()
+    assert flow.get() == ["a", "first"]
+
+
+def test_a_step_does_not_run_anew_without_its_input(world: World, drain: Drain) -> None:
+    world.broken = {"b"}
+    first, second = world.part.message("a"), world.part.message_with_options(args=("b",), immutable=True)
+    flow = chain(first, second, world.part.message(), world.part.message()).run()
+    drain()
+    for step in (3, 4):
+        with pytest.raises(
+            NotResumable, match=rf"{flow.workflow_id}\.{step} takes the result of .*\.{step - 1}, which"
+        ):
+            flow.resume(from_step=step)
+    assert flow.status == "FAILURE"
+    flow.resume(from_step=3, with_args=["c"])
+    drain()
+    assert flow.get() == "c"
+    assert world.ran == ["a", "b", "c", "c"]
+
+
+def test_a_handle_sees_what_others_have_resumed(world: World, drain: Drain) -> None:
+    world.broken = {"a"}
+    flow = chain(world.part.message("a")).run()
+    drain()
+    assert flow.status == "FAILURE"
+    world.broken = set()
+    workflow(flow.workflow_id).resume()
+    drain()
+    assert flow.status == "SUCCESS"
 
 
 # -- idempotency -----------------------------------------------------------------------------------------------
