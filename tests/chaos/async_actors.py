@@ -73,6 +73,17 @@ async def once(name: str) -> str:
 
 
 @actor(queue_name="chaos")
+async def in_a_thread(name: str) -> str:
+    """Waits for a thread of the loop's, which nobody can end; a second execution does not."""
+    execution = current()
+    assert execution is not None
+    effect(f"{name} begins")
+    if not execution.redelivered:
+        await asyncio.to_thread(time.sleep, 60)
+    return name
+
+
+@actor(queue_name="chaos")
 async def dies(name: str) -> None:
     """Kills the process that runs it."""
     effect(name)

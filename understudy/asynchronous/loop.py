@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dramatiq.asyncio import EventLoopThread
@@ -14,6 +15,8 @@ from understudy.execution import current
 
 logger = logging.getLogger(__name__)
 
+#: Threads in which bodies do what blocks (``asyncio.to_thread``). They are made when they are needed.
+THREADS = 32
 #: Seconds in which it starts, and in which it stops.
 SOON = 5.0
 
@@ -35,6 +38,8 @@ class LoopThread(EventLoopThread):
         self.daemon = True
         self.name = "event loop"
         self.loop.set_task_factory(made)
+        self._blocking = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
+        self.loop.set_default_executor(self._blocking)
 
     def begin(self) -> None:
         """Start it, and wait until it runs."""
@@ -42,6 +47,7 @@ class LoopThread(EventLoopThread):
 
     def finish(self) -> None:
         """Stop it. One that a body blocks is left behind."""
+        self._blocking.shutdown(wait=False, cancel_futures=True)
         if not self.loop.is_running():
             return
         self.loop.call_soon_threadsafe(self.loop.stop)

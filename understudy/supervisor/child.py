@@ -62,8 +62,11 @@ HAND_BACK_INTERVAL = 0.25
 #: timeout, which is for running work.
 IDLE_GRACE = 3.0
 
-#: Seconds in which async bodies that are cut off go back to their queues.
-CUT_OFF = 2.0
+#: Seconds in which async bodies that are cut off go back to their queues: a thousand outcomes on a busy machine.
+CUT_OFF = IDLE_GRACE
+
+#: Seconds in which the interpreter ends. The supervisor kills what takes ``CLOSE_GRACE`` in all, as a failure.
+INTERPRETER = 1.0
 
 #: `Worker.stop` wants a limit; here the supervisor's counts, or none.
 NO_LIMIT = 30 * 86400.0
@@ -212,7 +215,7 @@ class Child:
         if running:
             _exit_at_once(KILLED)
         # A thread of some library that never ends must not keep a process that has nothing left to do.
-        _end_after(CLOSE_GRACE, OK)
+        _end_after(INTERPRETER, OK)
         return OK
 
     def _fail(self, code: int, reason: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from understudy.asynchronous import loop as module
 from understudy.asynchronous.loop import LoopThread
+from understudy.testing.conditions import wait_until
 
 
 def test_it_runs_what_is_given_to_it_and_stops() -> None:
@@ -21,6 +22,20 @@ def test_it_runs_what_is_given_to_it_and_stops() -> None:
     thread.finish()
     assert not thread.is_alive()
     assert thread.loop.is_closed()
+
+
+def test_bodies_that_call_what_blocks_have_many_threads_for_it() -> None:
+    """asyncio's own number goes by the cores, and a thousand bodies share them."""
+    thread = LoopThread()
+    thread.begin()
+    together = threading.Barrier(module.THREADS)
+
+    async def wait_for_each_other() -> None:
+        await asyncio.gather(*(asyncio.to_thread(together.wait, 20) for _ in range(module.THREADS)))
+
+    asyncio.run_coroutine_threadsafe(wait_for_each_other(), thread.loop).result(20)
+    thread.finish()
+    wait_until(lambda: not any(one.name.startswith("blocking") for one in threading.enumerate()))
 
 
 async def _current(thread: LoopThread) -> bool:
