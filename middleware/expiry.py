@@ -47,13 +47,22 @@ class Expiry(Middleware):
     def before_process_message(self, broker: Broker, message: Any) -> None:
         held, settling = of(broker, message)
         actor = opened(held).actor
-        # A sender that has no middleware has not said when it is over: it is counted from when the message was made.
-        deadline = expires_at(held._message, actor.options, since=held.message_timestamp / 1000)
+        deadline = _deadline(held, actor.options)
         if deadline is None or clock.now() < deadline:
             return
         if WORKFLOW not in held.options or clock.now() >= _anew(settling, held, actor.options, deadline):
             end_as_revoked(held, "expired")
             raise SkipMessage("it has expired")
+
+    def bars(self, broker: Broker, held: HeldMessage) -> bool:
+        """Whether the time of a message is known to be over. That of a step may have begun anew."""
+        deadline = None if WORKFLOW in held.options else _deadline(held, broker.actors[held.actor_name].options)
+        return deadline is not None and clock.now() >= deadline
+
+
+def _deadline(held: HeldMessage, actor: dict[str, Any]) -> float | None:
+    # A sender that has no middleware has not said when it is over: it is counted from when the message was made.
+    return expires_at(held._message, actor, since=held.message_timestamp / 1000)
 
 
 def _anew(broker: SettlingBroker, held: HeldMessage, actor: dict[str, Any], deadline: float) -> float:

@@ -65,7 +65,7 @@ class Idempotency(Middleware):
     def concerns(self, actor: dramatiq.Actor[..., Any]) -> bool:
         return declared(actor).idempotency is not None
 
-    def after_fetch(self, broker: Broker, messages: list[HeldMessage]) -> None:
+    def before_work(self, broker: Broker, messages: list[HeldMessage]) -> None:
         """Claim the keys of messages that were fetched together, in one round trip, as far as nobody has used them.
 
         Not for ``on_doubt="skip"``, for which a claim has to mean that the body has begun. If the server cannot be
@@ -89,9 +89,14 @@ class Idempotency(Middleware):
         except ServerUnavailable as error:
             logger.debug("keys could not be claimed ahead: %s", error)
             return
-        for (key, held), taken in zip(wanted, claimed, strict=True):
-            if taken:
+        for (key, held), letter in zip(wanted, claimed, strict=True):
+            held.duplicate = letter == "d"
+            if letter == "r":
                 held.claimed_ahead, held.claimed_at = key, now
+
+    def bars(self, broker: Broker, held: HeldMessage) -> bool:
+        """Whether it was seen ahead that a message does not run now."""
+        return held.duplicate
 
     def before_process_message(self, broker: Broker, message: Any) -> None:
         held, settling = of(broker, message)

@@ -22,7 +22,7 @@ from understudy.keyed import ConcurrencyLimit, RateLimit
 from understudy.options import ActorOptions
 from understudy.outcome import Disposition
 from understudy.plans.place import TAKES
-from understudy.turns import ARRIVED, Limit, Turn, Turns, member, own_key
+from understudy.turns import ARRIVED, IN_LINE, Limit, Turn, Turns, member, own_key
 
 from .executions import of, opened
 
@@ -42,8 +42,9 @@ class Limits(Middleware):
     def concerns(self, actor: dramatiq.Actor[..., Any]) -> bool:
         return _limited(declared(actor))
 
-    def after_fetch(self, broker: Broker, messages: list[HeldMessage]) -> None:
-        """Ask for the turns of messages that were fetched together, in one round trip.
+    def before_work(self, broker: Broker, messages: list[HeldMessage]) -> None:
+        """Ask for the turns of messages that were fetched together, in one round trip; not for those of which a guard
+        above knows already that they do not run.
 
         A turn that is given to a message which begins much later is lost to others. So those that wait here for a
         thread are only told if their turn is later: the line is in order before anybody comes out of it. If the server
@@ -51,10 +52,13 @@ class Limits(Middleware):
         """
         wanted: list[HeldMessage] = []
         left: dict[str, int] = {}
+        guards = [guard for guard in broker.middleware if hasattr(guard, "bars")]
         for held in messages:
             actor = broker.actors.get(held.actor_name)
             # A key may be made of the input of a step, which is not read yet.
             if actor is None or not _limited(declared(actor)) or TAKES in held.options:
+                continue
+            if any(guard.bars(broker, held) for guard in guards):
                 continue
             assert isinstance(broker, QueueingBroker)
             soon = left.setdefault(held.queue_name, broker.begin_soon(held.queue_name))
@@ -95,7 +99,6 @@ class Limits(Middleware):
                 f"a limit of {held.actor_name} cannot be kept, so the actor did not run: one of its keys on the server "
                 "holds something that Understudy did not write; remove it"
             )
-        held.options[ARRIVED] = turn.order
         delay = max(turn.wait - (clock.monotonic() - turn.at), 0.001)
         # Not the key, which may be made of arguments.
         if turn.word == "places":
@@ -108,12 +111,16 @@ class Limits(Middleware):
         self, broker: Broker, message: Any, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
         held, _ = of(broker, message)
-        if held.turn is None:
-            return
+        turn, line = held.turn, held.options.pop(IN_LINE, "")
+        if turn is None:
+            held.quits = line  # a guard above keeps it from running
         if held.outcome.disposition is not Disposition.HAND_BACK:
             held.options.pop(ARRIVED, None)  # a retry arrives anew
-        elif isinstance(exception, NotYet):
-            held.outcome.due = held.turn.due
+        elif turn is not None and not (held.execution is not None and held.execution.entered):
+            held.options[ARRIVED] = turn.order
+            waits = turn.places if turn.word == "places" else turn.rate
+            if isinstance(exception, NotYet) and waits is not None:
+                held.outcome.due, held.options[IN_LINE] = turn.due, waits.name
 
     def after_skip_message(self, broker: Broker, message: Any) -> None:
         self.after_process_message(broker, message)
@@ -181,11 +188,10 @@ def _holds_good(turn: Turn, lease: float) -> bool:
 
 def _ask(broker: QueueingBroker, messages: list[HeldMessage]) -> None:
     turns = [held.turn for held in messages if held.turn is not None]
-    queues = broker.lines()
-    if not any(turn.places for turn in turns):
-        # Who holds a place may be anywhere; whether these are held is seen in their own queues.
-        own = {held.queue_name for held in messages}
-        queues = {name: keys for name, keys in queues.items() if name in own}
+    # Who holds a place or waits is in a queue of an actor under limits; whether these are held is seen in their own.
+    limited = {actor.queue_name for actor in broker.actors.values() if _limited(declared(actor))}
+    limited.update(held.queue_name for held in messages)
+    queues = {name: keys for name, keys in broker.lines().items() if name in limited}
     for turn in turns:
         turn.word = None
     Turns(broker.storage).ask(turns, queues)

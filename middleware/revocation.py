@@ -57,6 +57,10 @@ class Revocation(Middleware):
             execution.duplicate = True  # as a rule the record says so already, and the outcome adds nothing
             raise SkipMessage("it is revoked")
 
+    def bars(self, broker: Broker, held: HeldMessage) -> bool:
+        """Whether a message is revoked, as far as the copy says."""
+        return clock.monotonic() < self._believed_until and not self._revoked.isdisjoint(names_of(held))
+
     def is_revoked(self, broker: SettlingBroker, held: HeldMessage) -> bool:
         """Whether a message is revoked, by the copy or by the server.
 

@@ -33,6 +33,9 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
 
 A middleware may say which messages it concerns, and is not called for others (``understudy/brokers/hooks.py``).
 
+``before_work`` runs in the same order, over all messages that were fetched together: for one of which a guard above
+knows already that it does not run, Limits asks for no turn.
+
 Idempotency stands before States, because a duplicate is not let in. Revocation and Expiry stand below it, so that what
 they stop gives back its claim, and a duplicate still gets the stored result. CircuitBreakers stands above Limits, which
 gives no turn to what would not run. Limits stands below all of these, so that what does not run uses no turn, and above

@@ -102,15 +102,16 @@ class Records:
             return Claim("busy", owner.decode(), wait=None if wait < 0 else wait / 1000)
         return Claim(name, owner.decode())
 
-    def claim_ahead(self, wanted: Sequence[tuple[str, Hold, str]]) -> list[bool]:
-        """Ask for keys that nobody has used yet, each for a delivery (key, hold, message id): which are claimed."""
+    def claim_ahead(self, wanted: Sequence[tuple[str, Hold, str]]) -> str:
+        """Ask for keys that nobody has used yet, each for a delivery (key, hold, message id). A letter for each: "r" it
+        is claimed; "d" it is not, and the message is a duplicate that does not run now; "-" it is not."""
         keys = self.storage.keys
         names = [keys.clock]
         args: list[Value] = [to_millis(BELIEVED), GROUP]
         for key, hold, message_id in wanted:
             names += (keys.claim(key), keys.claimed_items(key), keys.state(message_id), hold.stream)
             args += (hold.token, hold.entry, message_id)
-        return [letter == ord("r") for letter in self.storage.run("claims", names, args)]
+        return str(self.storage.run("claims", names, args).decode())
 
     def progress(self, message_id: str, hold: Hold, *, info: bytes, actor: str, rate: float | None = None) -> bool:
         """Write progress, and how much of it is done in a second; False when this delivery does not hold the message

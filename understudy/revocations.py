@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .brokers.delays import read
 from .brokers.names import QueueKeys
 from .brokers.operations import Operations
 from .brokers.workflows import UNFINISHED, Kept, abort, step
@@ -20,6 +21,7 @@ from .plans.place import Place, node_id, parse_id
 from .plans.reading import Flow
 from .states import State
 from .storage.client import Storage, Value
+from .turns import IN_LINE, member
 
 #: Seconds for which it is remembered that a message is revoked.
 KEPT = 7 * 86_400.0
@@ -50,6 +52,7 @@ class Revocations:
         place = _place(storage, message_id)
         queues = [QueueKeys(keys.namespace, raw.decode()) for raw in storage.call("SMEMBERS", keys.queues)]
         exception, seen_to = encode_exception(Revoked("revoked")), ""
+        copy, line = b"", None
         while True:
             by, claim = ((raw or b"").decode() for raw in storage.call("HMGET", keys.state(message_id), "by", "claim"))
             held_in = QueueKeys(keys.namespace, by.rsplit("/", 2)[0])
@@ -63,18 +66,23 @@ class Revocations:
             if place is not None:
                 ttl, kept = UNFINISHED, Kept(result_ttl, max(result_ttl, KEPT))
                 step(operations, keys, place, State.REVOKED, message_id=message_id, kept=kept)
-            verdict, state = storage.run(
+            if line is not None:
+                lines = {queue.queue: (*queue.streams, queue.delayed, queue.ids) for queue in queues}
+                operations.quit(keys, line[1], member(line[0], message_id), lines)
+            verdict, state, *waits = storage.run(
                 "revoke",
                 operations.keys,
                 [
                     *(message_id, "stop" if terminate else "stay", to_millis(KEPT), to_millis(ttl), exception),
                     *(keys.channel(message_id), keys.revocations, GROUP, len(queues), by, claim),
-                    *(seen_to, int(place is not None), *operations.args),
+                    *(seen_to, copy, (place is not None) + (line is not None), *operations.args),
                 ],
             )
             if verdict == b"revoked":
                 return State.REVOKED
-            if verdict == b"instead":
+            if verdict == b"line":
+                copy, line = state, _line_of(waits[0])
+            elif verdict == b"instead":
                 seen_to = state.decode()
                 after = self._revoke_instead(seen_to, within=place, terminate=terminate, result_ttl=result_ttl)
                 if place is None or after is not State.FAILURE:
@@ -132,6 +140,13 @@ class Revocations:
             if len(page) < 2 * PAGE:
                 return
             start += PAGE
+
+
+def _line_of(body: bytes) -> tuple[str, str] | None:
+    """The queue of a copy that waits, and the limit in whose line it does."""
+    message = read(0.0, body).message
+    name = None if message is None else message.options.get(IN_LINE)
+    return None if message is None or name is None else (message.queue_name, name)
 
 
 def _place(storage: Storage, message_id: str) -> Place | None:

@@ -3,8 +3,9 @@
 ::
 
     fetched --ask--> its turn is now --> the body --settle (leave)--> the place is free, the first in line is woken
-               |
-               '---> in line --settle (join, back to the queue)--> delayed until its turn --> fetched
+               |           '--> it does not begin after all --settle (quit)--> the turn is free
+               '---> in line --settle (join, wait: back to the queue)--> delayed until its turn --> fetched
+                        '--> it ends without its turn (quit)--> those behind it are expected earlier
 
 All that is decided is decided by the server's scripts (``storage/lua/_turns.lua``), which see the whole line. A place
 belongs to a delivery: when that is not held any more, the place is free.
@@ -26,6 +27,8 @@ Word = Literal["run", "ask", "rate", "places", "lost", "odd"]
 
 #: The option in which a message keeps when it arrived while it waits for its turn, so that it does not lose its place.
 ARRIVED = "arrived"
+#: The option that names the limit in whose line it waits, for whoever finds that it does not run.
+IN_LINE = "in_line"
 #: Seconds for which a holder of a place is believed that is held in a queue where nobody here can look.
 BELIEVED = 3600.0
 #: The part of ``per`` by which a message may come late to its turn and delay nobody behind it; the longest, in ms. A

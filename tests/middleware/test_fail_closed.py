@@ -275,7 +275,7 @@ def test_every_hook_before_a_body_is_in_the_table(broker: SettlingBroker) -> Non
     assert [type(part).__name__ for part in parts if _has(part, "before_process_message")] == list(ASKS), (
         "say in ASKS what the new hook asks the server, and in GUARDS how that is shown to fail closed"
     )
-    assert [type(part).__name__ for part in parts if _has(part, "after_fetch")] == list(ASKS_AHEAD)
+    assert [type(part).__name__ for part in parts if _has(part, "before_work")] == list(ASKS_AHEAD)
     asked = {exchange for exchanges in ASKS.values() for exchange in exchanges} | {BROKER_ASKS}
     assert asked == {exchange for exchange, _ in GUARDS.values()}
 

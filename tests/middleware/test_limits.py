@@ -405,7 +405,7 @@ def test_what_goes_back_before_it_began_keeps_its_place_in_line(
     drain()
     body.send("early")
     (held,) = [one for one in [next(broker.consume("default", prefetch=1, timeout=10))] if one is not None]
-    broker.emit_after("fetch", [held])
+    broker.emit_before("work", [held])
     freezer.tick(1)
     body.send("late")
     drain()

@@ -140,7 +140,7 @@ class StreamConsumer(Consumer):
             return
         if len(self._buffer) > 1 and self.broker.keeps_up:
             # What guards need to know of many messages they may ask in one round trip.
-            self.broker.emit_after("fetch", list(self._buffer))
+            self.broker.emit_before("work", list(self._buffer))
         if not reads:
             say_if_idle(self.broker, self.queue.queue)
         if not reads and self.broker.reader is None and self.broker.keeps_up:

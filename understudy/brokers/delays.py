@@ -26,6 +26,7 @@ from understudy.holds import counts
 from understudy.outcome import Outcome
 from understudy.plans.place import WORKFLOW
 from understudy.states import State
+from understudy.turns import IN_LINE, member
 from understudy.uniqueness import lock_name
 
 from .operations import Operations
@@ -70,7 +71,7 @@ def find(broker: Transport, queue_name: str, message_id: str) -> list[Delayed]:
     dues = storage.call("ZMSCORE", keys.delayed, *members)
     bodies = storage.call("HMGET", keys.payloads, *members)
     # One that came due in between is not there any more.
-    found = [_read(float(due), body) for due, body in zip(dues, bodies, strict=True) if due is not None and body]
+    found = [read(float(due), body) for due, body in zip(dues, bodies, strict=True) if due is not None and body]
     return sorted(found, key=lambda one: one.due)
 
 
@@ -107,18 +108,24 @@ def cancel(broker: Transport, queue_name: str, message_id: str) -> int:
     locks.discard(None)
     for lock in locks:
         operations.free(names.unique(str(lock)), message_id, ended=True)
+    options = next((copy.message.options for copy in copies if copy.message is not None), {})
+    line = options.get(IN_LINE)
+    if line is not None:
+        operations.quit(names, line, member(queue_name, message_id), broker.lines())
     key = (broker.storage.call("HGET", record, "claim") or b"").decode()
     if key:
         # Kept for a retry that will not come; what was done under it is remembered as after a failure.
         outcome.claim = "release"
         operations.claim(names.claim(key), outcome, token="", items=names.claimed_items(key), ttl=ttl)
-    options = next((copy.message.options for copy in copies if copy.message is not None), {})
-    count = 2 + len(locks) + bool(key) + ended(broker, operations, message_id, options, State.REVOKED)
+    count = (
+        2 + len(locks) + (line is not None) + bool(key) + ended(broker, operations, message_id, options, State.REVOKED)
+    )
     arguments = [message_id, f"cancel/{uuid.uuid4().hex}", count, *operations.args]
     return int(broker.storage.run("cancel", operations.keys, arguments))
 
 
-def _read(due: float, body: bytes) -> Delayed:
+def read(due: float, body: bytes) -> Delayed:
+    """A copy as it lies on the server; ``due`` in ms."""
     head = re.match(rb"(\d),?([\d/]*),?(\d*):", body)
     assert head is not None, "a delayed message begins with the number of its stream"
     start = head.end() + int(head[3] or 0)

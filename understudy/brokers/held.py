@@ -27,11 +27,15 @@ class HeldMessage(MessageProxy):
     execution: Execution | None = None
     #: The idempotency key that was claimed for it when it was fetched, and when, by the clock that measures.
     claimed_ahead = ""
+    #: Whether that showed that it is a duplicate, and does not run now.
+    duplicate = False
     claimed_at = 0.0
     #: The hooks around its body, from when that begins.
     hooks: Around | None = None
     #: What it was answered when it asked for its turn under the limits of its actor, if there are some.
     turn: Turn | None = None
+    #: The limit in whose line it stood, if it asks for no turn any more.
+    quits = ""
     #: Set when the message went back to its queue before its body began.
     withdrawn = False
     #: When its body began, by the clock that measures; None before.

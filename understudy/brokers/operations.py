@@ -105,10 +105,10 @@ class Operations:
         limit: Limit,
         queues: Mapping[str, Sequence[str]],
         *,
-        action: Literal["leave", "join"],
+        action: Literal["leave", "join", "wait", "quit"],
     ) -> None:
-        """A place is free, or the message waits for one; who waits is woken in ``queues``. After ``join`` its ``later``
-        comes next."""
+        """A place is free, or the message waits for one; it waits for its turn under a rate, or does not begin after
+        all. Who waits is woken in ``queues``. After ``join`` and ``wait`` its ``later`` comes next."""
         number = self.number
         self.args += (
             "turn",
@@ -117,10 +117,16 @@ class Operations:
             turn.token,
             turn.member,
             repr(turn.order),
-            limit.most,
+            limit.most if limit.kind == "places" else turn.number,
             action,
             self._text_of(queues),
         )
+
+    def quit(self, keys: Keys, name: str, member: str, queues: Mapping[str, Sequence[str]]) -> None:
+        """A message that nobody holds does not stand in the line of the limit ``name`` any more."""
+        number = self.number
+        limit = (number(key) for key in keys.limit(name))
+        self.args += ("turn", *limit, keys.wake, "", member, "0", -1, "quit", self._text_of(queues))
 
     def _text_of(self, queues: Mapping[str, Sequence[str]]) -> str:
         if queues is not self._queues:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from dramatiq import Message
@@ -18,6 +18,7 @@ from understudy.holds import Hold
 from understudy.outcome import Disposition, Outcome
 from understudy.plans.place import WORKFLOW, Place
 from understudy.states import State
+from understudy.turns import Limit, member
 from understudy.uniqueness import OPTION, lock_name
 
 from . import followers, pipelines, staging, workflows
@@ -157,13 +158,17 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
         flow = "" if outcome.continued is None else keys.workflow(outcome.continued.workflow)
         ended = outcome.disposition not in _BACK and not flow
         count += _free(broker, operations, held._message, ended=ended, flow=flow)
-    joins = _waits_for_a_place(held)
-    if held.turn is not None and not joins:
-        count += _leave(broker, held, operations)
+    waits = _waits(held) if held.turn is not None else None
+    if held.turn is not None:
+        count += _leave(broker, held, operations, waits)
+    elif held.quits and not held.misfits:
+        operations.quit(keys, held.quits, member(held.queue_name, held.message_id), broker.lines())
+        count += 1
     held.numbers, held.refused = [], {}
     for message, payload, delay, hold in held.letters:
-        if joins and message is held._message and held.turn is not None and held.turn.places is not None:
-            operations.turn(keys, held.turn, held.turn.places, broker.lines(), action="join")
+        if waits is not None and held.turn is not None and message is held._message:
+            action: Literal["join", "wait"] = "join" if waits.kind == "places" else "wait"
+            operations.turn(keys, held.turn, waits, broker.lines(), action=action)
             count += 1
         # What comes back stands already, or did when it was sent.
         held.numbers.append(0 if message.message_id == held.message_id else broker.stand(operations, message, delay))
@@ -174,8 +179,7 @@ def write(broker: Transport, held: HeldMessage, operations: Operations) -> int:
     if held.body:
         # Named as the letter of a worker's death is (``poison.py``), so that both are counted alike.
         token = f"{held.queue_name}/dead/{held.hold.entry}" if outcome.poison else held.hold.token
-        member = f"{held.message_id}|{token}"
-        operations.dead(broker.keys_of(held.queue_name), member, held.body, ttl=broker.dead_ttl)
+        operations.dead(broker.keys_of(held.queue_name), f"{held.message_id}|{token}", held.body, ttl=broker.dead_ttl)
         count += 1
     return count
 
@@ -268,21 +272,40 @@ def _free(broker: Transport, operations: Operations, message: Message[Any], *, e
     return 1
 
 
-def _waits_for_a_place(held: HeldMessage) -> bool:
-    """Whether the message goes back because all places are taken, and for no other reason."""
+def _waits(held: HeldMessage) -> Limit | None:
+    """The limit for whose sake the message goes back, if that is why."""
     turn, outcome = held.turn, held.outcome
-    begun = held.execution is not None and held.execution.begun
-    back = outcome.disposition is Disposition.HAND_BACK and outcome.delay > 0
-    return turn is not None and turn.word == "places" and back and not begun and not held.misfits
+    if turn is None or outcome.disposition is not Disposition.HAND_BACK or _began(held) or held.misfits:
+        return None
+    if turn.word == "places" and outcome.delay > 0:
+        return turn.places
+    return turn.rate if turn.word == "rate" and outcome.due is not None else None
 
 
-def _leave(broker: Transport, held: HeldMessage, operations: Operations) -> int:
-    """What held a place, or may hold one because the answer was lost, holds none any more."""
-    turn = held.turn
-    if turn is None or turn.places is None or turn.word in ("ask", "rate", "lost", "odd") or held.misfits:
+def _leave(broker: Transport, held: HeldMessage, operations: Operations, waits: Limit | None) -> int:
+    """What held a place, or may hold one because the answer was lost, holds none any more. What does not begin stands
+    in no line, and gives back a turn that it has not used."""
+    turn, count = held.turn, 0
+    if turn is None or turn.word in ("lost", "odd") or held.misfits:
         return 0
-    operations.turn(broker.storage.keys, turn, turn.places, broker.lines(), action="leave")
-    return 1
+    stays = _stays(held)
+    if turn.places is not None and turn.places is not waits and turn.word != "rate" and not stays:
+        operations.turn(broker.storage.keys, turn, turn.places, broker.lines(), action="leave")
+        count += 1
+    if turn.rate is not None and waits is None and turn.word != "places" and not (_began(held) or stays):
+        operations.turn(broker.storage.keys, turn, turn.rate, broker.lines(), action="quit")
+        count += 1
+    return count
+
+
+def _began(held: HeldMessage) -> bool:
+    return held.execution is not None and held.execution.entered
+
+
+def _stays(held: HeldMessage) -> bool:
+    """Whether the message goes back at once and unseen, and keeps its place in line."""
+    back = held.execution is None and held.outcome.disposition is Disposition.HAND_BACK and not held.outcome.delay
+    return back and held.turn is not None and held.turn.word in ("ask", "rate")
 
 
 def _failure(

@@ -19,10 +19,13 @@
 --            left out, while another message stands under the lock
 --   free     lock, message id, "1" when the message has ended, workflow that goes on in its place (0: none)      it does not
 --            stand any more, if it did; or as long as the workflow goes on
---   turn     head, uses, line and due of a limit of places, channel to wake, delivery token, "queue/message id", when it
---            arrived, how many places, "leave" or "join", queues as "name/delayed/ids/" each. "leave": the place of this
---            delivery is free, and the first in line are woken. "join": it had none and waits in line; the operation after
---            it, its `later`, is due at once if a place has become free for it meanwhile
+--   turn     head, uses, line and due of a limit, channel to wake, delivery token, "queue/message id", when it arrived, how
+--            many places, or how often it has asked for its turn under a rate, an action, queues as "name/delayed/ids/" each.
+--            "leave": the place of this delivery is free, and the first in line are woken. "join": it had none and waits in
+--            line; the operation after it, its `later`, is due at once if a place has become free for it meanwhile.
+--            "wait": it waits for its turn under a rate; its `later` comes next, and is due earlier if its turn is by now.
+--            "quit": it does not begin after all: it leaves the line of a rate, and a turn that was not used is free; those
+--            behind it are expected earlier when all operations are applied (`close_ranks`)
 local LENGTH = { turn = 11, unique = 8, free = 4, add = 4, later = 9, dead = 5, claim = 7, begun = 2, publish = 5, state = 5, marks = 4 }
 
 -- learn(): makes the operations of workflows known, where `_workflow` is put behind; the others come from there.
@@ -89,12 +92,6 @@ local function put_back(op)
 end
 
 local function tell(channel, what) redis.pcall('PUBLISH', channel, what) end
-
--- left(name), keep(name, ms): the TTL that was found.
-local function left(name) return redis.call('PTTL', name) end
-local function keep(name, ms)
-  if ms and ms >= 0 then redis.pcall('PEXPIRE', name, ms) else redis.pcall('PERSIST', name) end
-end
 
 -- What a record says of an attempt that failed.
 local FAILED = { 'exception', 'traceback', 'next_run' }
@@ -318,9 +315,23 @@ end
 
 local function limit_of(op) return { head = key(op, 1), uses = key(op, 2), line = key(op, 3), due = key(op, 4) } end
 
+-- The operations by which somebody has quit a line.
+local quitted = {}
+
 function APPLY.turn(op, at, follower)
   local member, limit = op[7], limit_of(op)
   op.give = turns(queues_of(op[11]), '', op[5], at, true)
+  if op[10] == 'quit' then
+    op.give.quit(limit, { token = op[6], member = member, number = tonumber(op[9]) })
+    quitted[op] = true
+    return
+  end
+  if op[10] == 'wait' then
+    local due = redis.call('ZSCORE', limit.due, member)
+    -- It was called forward on its way here, or so long ago that it is not waited for any more.
+    if not due then follower[7] = '0' elseif tonumber(due) < tonumber(string.sub(follower[7], 2)) then follower[7] = '@' .. due end
+    return
+  end
   if op[10] == 'leave' then
     op.give.put(limit.uses, op[6])
     op.give.forget(limit, member)
@@ -336,7 +347,20 @@ function APPLY.turn(op, at, follower)
 end
 
 function UNDO.turn(op)
+  quitted[op] = nil
   if op.give then op.give.undo() end
+end
+
+-- close_ranks(at): when all is applied, those who stand behind who has quit are called forward. It fails nothing: whoever is
+-- not called comes when he was told to.
+local function close_ranks(at)
+  local done = {}
+  for op in pairs(quitted) do
+    local limit = limit_of(op)
+    limit.gaps = true
+    if not done[limit.head] then pcall(turns(queues_of(op[11]), '', op[5], at).look_after, limit) end
+    done[limit.head] = true
+  end
 end
 
 -- refusals(ops): what was refused, as the number, the length of the id of the message that stands, and the id.
@@ -353,7 +377,7 @@ end
 local function only_free(ops)
   for i = #ops, 1, -1 do
     if ops[i].name == 'free' then ops[i][3] = '1'
-    elseif ops[i].name == 'turn' then ops[i][10] = 'leave'
+    elseif ops[i].name == 'turn' then ops[i][10] = (ops[i][10] == 'quit' or ops[i][10] == 'wait') and 'quit' or 'leave'
     elseif ops[i].name ~= 'step' and ops[i].name ~= 'stop' then table.remove(ops, i) end
   end
 end

@@ -1,7 +1,7 @@
 -- cancel: takes every delayed copy of a message away, and records that it was revoked. A copy that has come due is not touched.
 -- KEYS: 1 clock, 2 delayed, 3 payloads, 4 ids, 5 state record, then those that the operations mean
--- ARGV: 1 message id, 2 token of this call, 3 number of operations, then the operations (`state` first, `marks`, `free` and
---       `claim`): what is recorded, unless the message has ended. A claim is released only if it is kept for this message
+-- ARGV: 1 message id, 2 token of this call, 3 number of operations, then the operations (`state` first, `marks`, `free`,
+--       `claim` and `turn`): what is recorded, unless the message has ended. A claim is released only if it is kept for this message
 -- Reply: how many copies were taken away; 0 none waits; an error when a key holds what it must not, or a
 --        command failed: nothing was done
 -- Safe to resend: nothing waits any more. The record keeps the token, so that the reply is the same; without a record, that
@@ -50,6 +50,7 @@ if failed then
   for i = 1, removed do redis.pcall('ZADD', KEYS[2], waiting[i].due, waiting[i].member) end
   return {err = failed}
 end
+close_ranks(at)
 -- Without its place in the order a copy is nothing; that its payload is left behind harms nobody.
 for _, one in ipairs(waiting) do redis.pcall('HDEL', KEYS[3], one.member) end
 redis.pcall('HDEL', KEYS[4], ARGV[1])

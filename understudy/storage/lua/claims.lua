@@ -4,7 +4,8 @@
 -- A claim of a delivery that does not run after all stands in nobody's way: its entry is not pending any more.
 -- KEYS: 1 clock, then for each: claim, the items remembered under the key, the message's record, its stream
 -- ARGV: 1 ms for which a holder in another queue is believed, 2 group, then for each: delivery token, entry, message id
--- Reply: a letter for each: "r" claimed: run the body; "-" not claimed, or not held any more
+-- Reply: a letter for each: "r" claimed: run the body; "d" not claimed, and as it looks it does not run now: its outcome is
+--        there, or the key is another's; "-" not claimed, or not held any more
 -- Safe to resend: the same token is told the same.
 local at = now(KEYS[1])
 local count = (#ARGV - 2) / 3
@@ -29,13 +30,22 @@ end
 local function is_held(stream, entry) return fetched[stream].held[entry] or held(stream, ARGV[2], entry) end
 local believed = string.format('%.17g', at + tonumber(ARGV[1]))
 
+-- twin(found, token, id, stream): the key is that of another delivery, or has its outcome, as far as can be seen from here.
+local function twin(found, token, id, stream)
+  if found[1] == 'done' then return not expired(found[4], at) end
+  if found[1] == 'kept' then return found[5] ~= id and not expired(found[4], at) end
+  local own = string.match(token, '^.*/')
+  local theirs, entry = string.match(found[2] or '', '^(.*/)([^/]*)$')
+  return found[1] == 'running' and theirs == own and is_held(stream, entry)
+end
+
 local replies, taken = {}, {}
 for i = 1, count do
   local claim, items, record, stream = KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], KEYS[4 * i + 1]
   local token, entry, id = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
   local found, seen = {}, {}
   if not untouched or taken[claim] then
-    found = redis.pcall('HMGET', claim, 'status', 'token', 'after')
+    found = redis.pcall('HMGET', claim, 'status', 'token', 'after', 'until', 'owner')
     seen = redis.pcall('HMGET', record, 'state', 'expires_at')
   end
   replies[i] = '-'
@@ -48,6 +58,8 @@ for i = 1, count do
       taken[claim] = true
       redis.call('HSET', claim, 'v', '1', 'status', 'running', 'owner', id, 'token', token, 'until', believed)
       replies[i] = 'r'
+    elseif ended or twin(found, token, id, stream) then
+      replies[i] = 'd'
     end
   end
 end

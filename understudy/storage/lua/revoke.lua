@@ -6,23 +6,24 @@
 -- ARGV: 1 message id, 2 "stop" ends a running body, "stay" does not, 3 ms for which it is remembered, 4 TTL in ms of the
 --       record, 5 exception (encoded), 6 the record's channel, 7 channel of the workers, 8 group, 9 number of queues,
 --       10 the delivery that the record names ("" for none), 11 the idempotency key that it names, 12 what goes on in its place
---       as far as that has been seen to ("" for nothing), 13 number of operations, then the operations (`step`, of a message of
---       a workflow)
+--       as far as that has been seen to ("" for nothing), 13 the copy that waits in a line and was read ("" for none),
+--       14 number of operations, then the operations (`step`, of a message of a workflow; `turn`, of one that leaves a line)
 -- Reply: {"revoked", ""}  it has ended: REVOKED
 --        {"running", state}  its body runs; no other delivery of it will
 --        {"ended", state}  it had ended before: nothing was done
 --        {"instead", id}  that goes on in its place and must be seen to first: nothing was done
 --        {"again", ""}  the record names another delivery, or key, by now: nothing was done
+--        {"line", copy, payload}  a copy waits in the line of a limit, which the message names, and was not read: nothing was done
 -- Safe to resend: what was revoked has ended.
 local at = now(KEYS[1])
 local id, queues = ARGV[1], tonumber(ARGV[9])
 local record = redis.call('HMGET', KEYS[4], 'state', 'expires_at', 'by', 'claim', 'instead')
 local state = record[1] or ''
 local over = terminal(state)
-local ops, position = {}, 14
-for i = 1, tonumber(ARGV[13] or 0) do ops[i], position = parse(ARGV, position) end
+local ops, position = {}, 15
+for i = 1, tonumber(ARGV[14] or 0) do ops[i], position = parse(ARGV, position) end
 for i = 1, #ops do
-  if not fits(ops[i]) then return {err = 'WRONGTYPE a key of the workflow holds something else; nothing was done'} end
+  if not fits(ops[i]) then return {err = 'WRONGTYPE a key of the workflow or of the limit holds something else; nothing was done'} end
 end
 if over and not expired(record[2], at) then
   -- Its workflow may not know yet, nor the server when the record goes: an earlier attempt went no further.
@@ -43,7 +44,17 @@ if not over and ARGV[10] ~= '' then
   running = number and held(KEYS[7 + 3 * queues + tonumber(number)], ARGV[8], entry)
 end
 local waiting = {}
-for i = 1, queues do waiting[i] = copies(id, redis.call('HGET', KEYS[7 + 3 * i], id)) end
+local was_read, unread = running, nil
+for i = 1, queues do
+  waiting[i] = copies(id, redis.call('HGET', KEYS[7 + 3 * i], id))
+  for _, member in ipairs(waiting[i]) do
+    local body = redis.call('HGET', KEYS[6 + 3 * i], member)
+    if member == ARGV[13] then was_read = true
+    elseif body and string.find(body, '"in_line":', 1, true) then unread = {'line', member, body} end
+  end
+end
+-- Of several copies all stand in line as one.
+if unread and not was_read then return unread end
 
 room(KEYS[1]) -- it makes some itself
 redis.call('ZADD', KEYS[2], at + tonumber(ARGV[3]), id)
@@ -83,4 +94,5 @@ expire(KEYS[4], ttl + 60000)
 redis.pcall('PUBLISH', ARGV[6], 'REVOKED')
 local failed = all_or_none(apply, ops, at)
 if failed then return {err = failed} end
+close_ranks(at)
 return {'revoked', ''}

@@ -118,6 +118,7 @@ local function add_up(at)
     if row[4] > 0 then redis.pcall('HINCRBY', KEYS[counters], row[3], string.format('%.0f', row[4])) end
   end
 end
+close_ranks(at)
 if ARGV[position] then add_up(position) end
 local reply = table.concat(verdicts) .. refused
 redis.call('HSET', KEYS[2], 'number', ARGV[1], 'reply', reply)

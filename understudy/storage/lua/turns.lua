@@ -47,12 +47,14 @@ end
 -- as long as they are taken. Done once, when all have their answers.
 local function keep(limit)
   give.trim(limit)
-  redis.call('HSET', limit.head, 'v', '1', 'kind', limit.kind, 'most', limit.most, 'per', limit.per, 'burst', limit.burst)
+  redis.call('HSET', limit.head, 'v', '1', 'kind', limit.kind, 'most', limit.most, 'per', limit.per, 'burst', limit.burst,
+    'slack', limit.slack)
   redis.call('ZADD', KEYS[2], at, limit.name)
   local ms = limit.per + 60000
   if limit.kind == 'places' then ms = 86400000 end
   local last = redis.call('ZREVRANGE', limit.due, 0, 0, 'WITHSCORES')[2]
   if last then
+    if limit.kind ~= 'places' then give.close_up(limit, last) end
     ms = ms + math.max(0, tonumber(last) - at)
     expire(limit.line, math.ceil(ms))
     expire(limit.due, math.ceil(ms))
@@ -66,15 +68,14 @@ local function answer(one)
   local places, rate = one.places, one.rate
   if places and not fits(places) or rate and not fits(rate) then return 'odd', 0 end
   if places and not give.place(places, one) then
-    if rate then give.forget(rate, one.member) end
+    if rate and give.forget(rate, one.member) then rate.gaps, rate.asked = true, true end
     places.asked = true
     return 'places', redis.call('ZRANK', places.line, one.member) < places.most and SOON or SELDOM
   end
   if rate then
     local due, had, rank = give.when(rate, one)
     if due > at then
-      -- Whole milliseconds are what time is compared in.
-      due = string.format('%.4f', math.ceil(due - 0.0005) - 1 + rank)
+      due = give.exactly(due, rank)
       give.wait(rate, one, due)
       rate.asked = true
       if places and not redis.call('ZSCORE', places.uses, one.token) then
