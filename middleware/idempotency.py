@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -68,8 +68,8 @@ class Idempotency(Middleware):
     def before_work(self, broker: Broker, messages: list[HeldMessage]) -> None:
         """Claim the keys of messages that were fetched together, in one round trip, as far as nobody has used them.
 
-        Not for ``on_doubt="skip"``, for which a claim has to mean that the body has begun. If the server cannot be
-        asked, each message asks when it begins.
+        Not for ``on_doubt="skip"``, whose claims say whether the body has begun. If the server cannot be asked, each
+        message asks when it begins.
         """
         if not isinstance(broker, SettlingBroker):
             return
@@ -173,7 +173,9 @@ class Idempotency(Middleware):
         """Ask for the key. An outcome that went on as a workflow is what that has come to: done, busy, or nothing. One
         that a resume has taken back is nothing."""
         records, streams = settling.records, settling.streams_of(held.queue_name)
-        claim = records.claim(key, execution.hold, message_id=held.message_id, streams=streams)
+        ask = partial(records.claim, key, execution.hold, message_id=held.message_id, streams=streams)
+        ask = partial(ask, tells=policy.on_doubt == "skip")
+        claim = ask()
         if claim.verdict == "done" and claim.owner == held.message_id and execution.workflow is not None:
             record = records.read(held.message_id)
             # Claim and record are committed together, so only whoever runs the step anew can have removed the record.
@@ -193,7 +195,7 @@ class Idempotency(Middleware):
             return replace(claim, verdict="busy", wait=None)
         elif claim.owner == held.message_id:
             return replace(claim, verdict="finished")
-        return records.claim(key, execution.hold, message_id=held.message_id, streams=streams, but_not=claim.owner)
+        return ask(but_not=claim.owner)
 
     def _already_done(self, settling: SettlingBroker, held: HeldMessage, execution: Execution, claim: Claim) -> None:
         execution.duplicate = True

@@ -24,6 +24,8 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     States         lets it in                           sets state and result, collects marks      |
     Progress       gives the body its reporter          (flushed by States)                        |
     Heartbeats     (writes what was throttled, now and then; no per-message hooks)                 |
+    Doubts         says that the body begins, where
+                   nothing is repeated in doubt
     TimeLimits     says what runs the body, and         the clock stops first but for Retries ...
                    the clock starts last                                                           |
     Results        (Dramatiq's door to the records: stores nothing itself)                         |
@@ -41,7 +43,8 @@ they stop gives back its claim, and a duplicate still gets the stored result. Ci
 gives no turn to what would not run. Limits stands below all of these, so that what does not run uses no turn, and above
 States, so that what waits has not begun: it burns no attempt, while a retry takes a turn like any run. STARTED is shown
 by the broker, after all of these. Retries is last of those that add to the outcome, so that everything above it knows
-the disposition. Termination is last of all: nothing but a body is ended.
+the disposition. Doubts stands below all guards: what it tells the server is that a body begins. Termination is last of
+all: nothing but a body is ended.
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ from .callbacks import Callbacks
 from .canvas import Canvas
 from .circuits import CircuitBreakers
 from .coroutines import Coroutines
+from .doubts import Doubts
 from .executions import Executions
 from .expiry import Expiry
 from .heartbeats import Heartbeats
@@ -101,6 +105,7 @@ def stack(settings: Settings, *, buckets: Sequence[float] = BUCKETS) -> list[Mid
         States(),
         Progress(),
         Heartbeats(),
+        Doubts(),
         TimeLimits(settings),
         recorded_results(),
         only_with(Pipelines(), "pipe_target"),

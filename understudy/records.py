@@ -84,15 +84,25 @@ class Records:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
-    def claim(self, key: str, hold: Hold, *, message_id: str, streams: Sequence[str], but_not: str = "") -> Claim:
+    def claim(
+        self,
+        key: str,
+        hold: Hold,
+        *,
+        message_id: str,
+        streams: Sequence[str],
+        but_not: str = "",
+        tells: bool = False,
+    ) -> Claim:
         """Ask to be the one holder of idempotency ``key``; ``streams`` are those of the message's queue. An outcome of
-        message ``but_not`` does not count any more."""
+        message ``but_not`` does not count any more. If it ``tells`` when the body begins (``begin``), a death before
+        that leaves nothing in doubt."""
         keys = self.storage.keys
         queue = hold.token.partition("/")[0]
         verdict, owner, *rest = self.storage.run(
             "claim",
             [keys.clock, keys.claim(key), keys.claimed_items(key), keys.state(message_id), *streams],
-            [hold.token, message_id, GROUP, queue, to_millis(BELIEVED), but_not],
+            [hold.token, message_id, GROUP, queue, to_millis(BELIEVED), but_not, "told" if tells else ""],
         )
         name = verdict.decode()
         if name == "done":
@@ -112,6 +122,13 @@ class Records:
             names += (keys.claim(key), keys.claimed_items(key), keys.state(message_id), hold.stream)
             args += (hold.token, hold.entry, message_id)
         return str(self.storage.run("claims", names, args).decode())
+
+    def begin(self, key: str, hold: Hold) -> bool:
+        """The body begins that holds ``key``; False when this delivery does not hold the key, or the message, any
+        more."""
+        keys = self.storage.keys
+        names = [keys.clock, keys.claim(key), hold.stream]
+        return bool(self.storage.run("begin", names, [hold.token, GROUP, hold.entry]))
 
     def progress(self, message_id: str, hold: Hold, *, info: bytes, actor: str, rate: float | None = None) -> bool:
         """Write progress, and how much of it is done in a second; False when this delivery does not hold the message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.chaos.journal import effect
-from understudy import Unique, actor, chord
+from understudy import Idempotency, RateLimit, Unique, actor, chord
 from understudy.canvas import Canvas
 from understudy.execution import current
 
@@ -58,6 +58,13 @@ def goes_on(members: int) -> Canvas:
     """Goes on as a chord."""
     _ran()
     return chord([step.message(number) for number in range(members)], gather.message())
+
+
+@actor(queue_name="chaos", rate_limit=RateLimit(1_000), idempotency=Idempotency(on_doubt="skip"))
+def guarded(name: str) -> str:
+    """Behind a limit, and not repeated when it is in doubt."""
+    effect(f"{name} runs")
+    return name
 
 
 def _ran() -> None:

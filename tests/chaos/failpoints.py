@@ -123,6 +123,6 @@ broker = RedisBroker(
 dramatiq.set_encoder(MessageEncoder())
 dramatiq.set_broker(broker)
 
-from tests.chaos.failing_actors import gather, goes_on, leaf, step, target, tell  # noqa: E402 - declared on the broker that was set above
+from tests.chaos.failing_actors import gather, goes_on, guarded, leaf, step, target, tell  # noqa: E402 - declared on the broker that was set above
 
-__all__ = ["gather", "goes_on", "leaf", "step", "target", "tell"]
+__all__ = ["gather", "goes_on", "guarded", "leaf", "step", "target", "tell"]

@@ -40,6 +40,7 @@ ASKS: dict[str, tuple[str, ...]] = {
     "Limits": ("turns",),
     "States": (),
     "Progress": (),
+    "Doubts": ("begin",),
     "TimeLimits": (),
     "Termination": (),
 }
@@ -52,6 +53,7 @@ BROKER_ASKS = "started"
 GUARDS: dict[str, tuple[str, dict[str, Any]]] = {
     "idempotency": ("claim", {"idempotency": Idempotency()}),
     "idempotency that skips what is in doubt": ("claim", {"idempotency": Idempotency(on_doubt="skip")}),
+    "the beginning of what is not repeated in doubt": ("begin", {"idempotency": Idempotency(on_doubt="skip")}),
     "the input of a step": ("values", {"actor_name": "second"}),
     "revocation": ("revoked", {}),
     "a rate limit": ("turns", {"rate_limit": RateLimit(1_000)}),
@@ -294,7 +296,8 @@ def test_each_hook_asks_what_the_table_says_and_nothing_else(
     assert list(asked) == [name for name in ASKS if name in asked], "they were called in the order of the table"
     # What guards idempotent actors only, those that expire, are under limits or behind a circuit, or reads the input of
     # a step, is not called for others.
-    assert set(ASKS) - set(asked) <= {"Canvas", "Idempotency", "Expiry", "CircuitBreakers", "Limits"}
+    assert set(ASKS) - set(asked) <= {"Canvas", "Idempotency", "Expiry", "CircuitBreakers", "Limits", "Doubts"}
+    assert ("Doubts" in asked) == (options == "skips what is in doubt")
     assert ("Idempotency" in asked) == ("idempotency" in ACTORS[options])
     assert ("Limits" in asked) == ("rate_limit" in ACTORS[options])
     assert ("CircuitBreakers" in asked) == ("circuit_breaker" in ACTORS[options])
