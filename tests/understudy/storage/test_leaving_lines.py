@@ -230,7 +230,7 @@ def test_a_line_of_100_000_holds_up_the_server_for_no_moment(bench: Bench, kind:
     payload = b"2:" + Message("q", "a", (), {}, {IN_LINE: limit.name}).encode()
     for start in range(0, 100_000, 10_000):
         bench.client.eval(LONG_LINE, len(names), *names, start, now, payload)
-    holds = [bench.take() for _ in range(200)]
+    holds = [bench.take() for _ in range(128)]
     turns = [turn(bench, hold, f"n{n}", limit, order=2e12) for n, hold in enumerate(holds)]
     Turns(storage).ask(turns, lines(bench))
     assert {one.word for one in turns} == {"rate"}
@@ -239,7 +239,7 @@ def test_a_line_of_100_000_holds_up_the_server_for_no_moment(bench: Bench, kind:
         operations.args += (operations.number(hold.stream), hold.entry, 2)
         bench.state(State.SUCCESS, f"n{number}")(operations)
         act(bench, one, "quit", limit)(operations)
-    assert storage.run("settle", operations.keys, [1, GROUP, 200, *operations.args]) == b"c" * 200
+    assert storage.run("settle", operations.keys, [1, GROUP, 128, *operations.args]) == b"c" * 128
     for number in range(5):
         revoked = Revocations(storage).revoke(f"m{number:07d}", terminate=False, result_ttl=60)
         assert revoked is State.REVOKED

@@ -313,6 +313,17 @@ local function queues_of(text)
   return known_queues[text]
 end
 
+-- giver(op, at): what gives turns, for all operations that look into the same queues.
+local givers = {}
+local function giver(op, at)
+  local found = givers[op[11]]
+  if not found then
+    found = turns(queues_of(op[11]), '', op[5], at, true)
+    givers[op[11]] = found
+  end
+  return found
+end
+
 local function limit_of(op) return { head = key(op, 1), uses = key(op, 2), line = key(op, 3), due = key(op, 4) } end
 
 -- The operations by which somebody has quit a line.
@@ -320,7 +331,8 @@ local quitted = {}
 
 function APPLY.turn(op, at, follower)
   local member, limit = op[7], limit_of(op)
-  op.give = turns(queues_of(op[11]), '', op[5], at, true)
+  op.give = giver(op, at)
+  op.since = op.give.noted()
   if op[10] == 'quit' then
     op.give.quit(limit, { token = op[6], member = member, number = tonumber(op[9]) })
     quitted[op] = true
@@ -348,7 +360,7 @@ end
 
 function UNDO.turn(op)
   quitted[op] = nil
-  if op.give then op.give.undo() end
+  if op.give then op.give.undo(op.since) end
 end
 
 -- close_ranks(at): when all is applied, those who stand behind who has quit are called forward. It fails nothing: whoever is
@@ -358,7 +370,7 @@ local function close_ranks(at)
   for op in pairs(quitted) do
     local limit = limit_of(op)
     limit.gaps = true
-    if not done[limit.head] then pcall(turns(queues_of(op[11]), '', op[5], at).look_after, limit) end
+    if not done[limit.head] then pcall(giver(op, at).look_after, limit) end
     done[limit.head] = true
   end
 end

@@ -43,10 +43,15 @@ local function turns(queues, group, channel, at, notes)
     if score then redis.call('ZADD', name, score, member) else return redis.call('ZREM', name, member) == 1 end
   end
 
-  function self.undo()
-    for i = #noted, 1, -1 do
+  -- noted(), undo(since): how much is noted, and takes back what was noted since.
+  function self.noted() return #noted end
+  function self.undo(since)
+    for i = #noted, since + 1, -1 do
       local name, member, score, what = unpack(noted[i])
-      if what == 'next' then redis.pcall('HSET', name, member, score)
+      noted[i] = nil
+      if what == 'next' then
+        redis.pcall('HSET', name, member, score)
+        heads[name] = nil
       elseif what == 'left' then keep(name, score)
       elseif score then redis.pcall('ZADD', name, score, member)
       else redis.pcall('ZREM', name, member) end
