@@ -339,10 +339,10 @@ local function turns(queues, group, channel, at, notes)
       local due = tonumber(dues[i] or '0')
       local exact = turn <= at and string.format('%.4f', at) or self.exactly(turn, rank)
       if due > at and due - tonumber(exact) >= 1 then
-        local copy, delayed = copy_of(member, due)
+        local copy, name = copy_of(member, due)
         -- Where nobody can look it comes when it was told to.
         if copy ~= nil then
-          if copy then redis.call('ZADD', delayed, exact, copy) end
+          if copy then redis.call('ZADD', name, exact, copy) end
           redis.call('ZADD', limit.due, exact, member)
           earliest = earliest or exact
         end
