@@ -24,7 +24,7 @@ Dramatiq runs ``before_*`` hooks from first to last and ``after_*`` hooks from l
     States         lets it in                           sets state and result, collects marks      |
     Progress       gives the body its reporter          (flushed by States)                        |
     Heartbeats     (writes what was throttled, now and then; no per-message hooks)                 |
-    Doubts         says that the body begins, where
+    Doubts         says that the body begins, where                                                |
                    nothing is repeated in doubt
     TimeLimits     says what runs the body, and         the clock stops first but for Retries ...
                    the clock starts last                                                           |

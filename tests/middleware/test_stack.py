@@ -23,6 +23,7 @@ def test_the_order_is_the_one_that_the_picture_shows(broker: SettlingBroker) -> 
         "States",
         "Progress",
         "Heartbeats",
+        "Doubts",
         "TimeLimits",
         "Results",
         "Pipelines",
