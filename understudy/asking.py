@@ -11,7 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +26,7 @@ class Asking:
 
     Attributes:
       open: how many threads are asking just now. Nothing is made of the body before they are back.
+      tasks: those that the body has started, as long as somebody holds them.
 
     Args:
       pool: the threads that ask; None to ask in the thread of the body.
@@ -33,6 +35,7 @@ class Asking:
     def __init__(self, pool: ThreadPoolExecutor | None) -> None:
         self.pool = pool
         self.open = 0
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
 
 _asking: ContextVar[Asking | None] = ContextVar("understudy_asking", default=None)
@@ -41,6 +44,11 @@ _asking: ContextVar[Asking | None] = ContextVar("understudy_asking", default=Non
 def asks_by(asking: Asking | None) -> None:
     """Let ``ask`` go by ``asking`` in this context."""
     _asking.set(asking)
+
+
+def asking_here() -> Asking | None:
+    """Whose questions are asked in this context."""
+    return _asking.get()
 
 
 async def ask(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which a body that is cancelled cleans up.
 GRACE = 1.0
+#: How many of the tasks that a body has left behind are named.
+TOLD = 5
+#: Seconds after which tasks that a body has left behind are told of.
+LINGER = 1.0
 #: Seconds between two looks whether the threads that ask for a body are back.
 LOOK_AGAIN = 0.05
 
@@ -180,4 +184,22 @@ class Body:
         self._timers.clear()
         if self.execution is not None:
             self.execution.ender = None
+        self._look_for_tasks(LINGER)
         self._then(self)
+
+    def _look_for_tasks(self, seconds: float) -> None:
+        """What a body starts must end with it. In so many seconds; those of a generator that is closed end soon."""
+        left = [task for task in self.asking.tasks if not task.done() and task is not self.steered.task]
+        if left and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_later(seconds, self._tell_of, left)
+
+    def _tell_of(self, tasks: list[asyncio.Task[Any]]) -> None:
+        # Not the names of tasks, which bodies may make of arguments.
+        names = [getattr(task.get_coro(), "__qualname__", "?") for task in tasks if not task.done()]
+        if names:
+            logger.warning(
+                "%s: it has ended, and tasks that it started go on: %s; they are lost when the worker stops, and what "
+                "they report is refused: let the body wait for them (asyncio.TaskGroup)",
+                self.name,
+                ", ".join(names[:TOLD]) + (f" and {len(names) - TOLD} more" if len(names) > TOLD else ""),
+            )

@@ -11,7 +11,7 @@ from typing import Any
 
 from dramatiq.asyncio import EventLoopThread
 
-from understudy.execution import current
+from understudy.asking import asking_here
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +22,11 @@ SOON = 5.0
 
 
 def made(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-    """A task. One that a body starts, and does not name, is named after it: so it is known whose it is."""
+    """A task. It is remembered which body has started it."""
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
-    execution = current()
-    if execution is not None and options.get("name") is None:
-        task.set_name(f"a task of {execution.actor.actor_name}[{execution.message_id}]")
+    asking = asking_here()
+    if asking is not None:
+        asking.tasks.add(task)
     return task
 
 

@@ -79,7 +79,7 @@ class Watchdog:
         blocking = [body.name for body in bodies if body.steered.stepping]
         standing = len(bodies) - len(blocking)
         if not blocking and (task := asyncio.current_task(self._loop)) is not None:
-            blocking = [task.get_name()]
+            blocking = [f"a task of {body.name}" for body in bodies if task in body.asking.tasks]
         frame = sys._current_frames().get(self._thread() or 0)
         stack = "" if frame is None else "".join(format_list(StackSummary.extract(reversed(list(walk_stack(frame))))))
         logger.error(

@@ -300,7 +300,7 @@ class RedisBroker(QueueingBroker):
     def begin_soon(self, queue_name: str) -> int:
         if not self.threads:
             return self._room.most  # driven step by step
-        return max(self.threads - self._gate.inside, self._room.soon(queue_name))
+        return max(self.threads - self._gate.inside + self.detached, self._room.soon(queue_name))
 
     def has_idle_threads(self) -> bool:
         """Whether a worker runs here that has more threads than bodies."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pytest
 from understudy.asking import Asking, ask, asks_by
 from understudy.asynchronous import body as module
 from understudy.asynchronous.body import Body
+from understudy.asynchronous.loop import made
 from understudy.errors import HandBack, SoftTimeLimitExceeded, TimeLimitExceeded
 from understudy.exceptions import format_traceback
 from understudy.execution import Terminated
@@ -153,6 +155,38 @@ def test_one_that_waits_for_what_does_not_end_is_left() -> None:
         let_go.set()
 
     asyncio.run(scene())
+
+
+def test_a_task_that_it_leaves_behind_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on when the message has ended, and with the worker it is lost without a word."""
+    monkeypatch.setattr(module, "LINGER", 0.1)
+    forgotten: list[asyncio.Task[Any]] = []
+
+    async def forgets() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+        forgotten.append(asyncio.create_task(asyncio.sleep(30), name="mail to ada"))
+        asyncio.create_task(asyncio.sleep(0.01))  # noqa: RUF006 - that is what it is about
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_task_factory(made)
+        asking, over = Asking(None), asyncio.Event()
+        context = copy_context()
+        context.run(asks_by, asking)
+        body = Body(forgets(), None, None, asking, lambda body: over.set())
+        body.name = "forgets[1]"
+        body.start(context)
+        await over.wait()
+        while not caplog.records:
+            await asyncio.sleep(0.001)
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(scene())
+    (line,) = caplog.records
+    assert line.getMessage().startswith("forgets[1]: it has ended, and tasks that it started go on: sleep; ")
+    assert forgotten
 
 
 def test_nothing_is_made_of_it_while_a_thread_asks_for_it() -> None:

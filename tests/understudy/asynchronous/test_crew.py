@@ -72,6 +72,7 @@ def test_bodies_on_the_loop_do_not_make_the_threads_busy(broker: RedisBroker) ->
         wait_until(lambda: len(began) == 5)
         assert broker._gate.inside == 5
         assert broker.has_idle_threads()
+        assert broker.begin_soon("default") >= broker.threads
         go_on.set()
         for message in messages:
             handle(message).get(timeout=20)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from middleware import termination as ending
 from middleware.termination import Termination
-from understudy import ConcurrencyLimit, Idempotency, Retry, actor, clock, each, group, handle, revoke
+from understudy import ConcurrencyLimit, Idempotency, Retry, actor, clock, each, group, handle, retry, revoke
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import DuplicateRunning, Revoked
 from understudy.execution import current
@@ -171,6 +171,57 @@ def test_v02_a_body_in_a_loop_over_items_has_its_time_for_the_item_before_it_is_
     halves.settle()
     assert ends == ["long"]
     assert {handle(message).status for message in messages.values()} == {"REVOKED"}
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("place", ["keys", "ordered", "cursor"])
+@pytest.mark.parametrize("source", ["sync", "async"])
+def test_p4_many_loops_at_once_go_on_where_each_of_them_stopped(
+    halves: Halves, place: str, batch: int, source: str
+) -> None:
+    done: dict[str, list[int]] = {}
+    put_off: set[str] = set()
+
+    def numbers(after: Any = None) -> Any:
+        start = 0 if after is None else int(after) + 1
+
+        async def given() -> AsyncIterator[int]:
+            for number in range(start, 8):
+                await asyncio.sleep(0)
+                yield number
+
+        return given() if source == "async" else range(start, 8)
+
+    @actor(retry=Retry(3, on=ConnectionError, backoff=0))
+    async def body(name: str, breaks_at: int) -> list[Any]:
+        execution = current()
+        assert execution is not None
+        more: dict[str, Any] = {"key": str, "batch": batch, "on_doubt": "skip"}
+        if place == "cursor":
+            items = each(cursor=numbers, **more)
+        else:
+            items = each(numbers(), ordered=place == "ordered", **more)
+        async for number in items:
+            await asyncio.sleep(0)
+            if number == 1:
+                items.fail("odd")
+                continue
+            if number == 2 and name not in put_off:
+                put_off.add(name)
+                items.defer()
+                continue
+            if number == breaks_at and not execution.retries:
+                raise ConnectionError
+            done.setdefault(name, []).append(number)
+        if items.deferred:
+            raise retry(delay=0, exc=ConnectionError())
+        return [items.successful, items.failed, items.failures]
+
+    messages = {f"m{number}": body.send(f"m{number}", 3 + number % 5) for number in range(10)}
+    halves.drain()
+    for name, message in messages.items():
+        assert handle(message).get() == [7, 1, {"1": "odd"}]
+        assert sorted(done[name]) == [0, 2, 3, 4, 5, 6, 7]
 
 
 def test_how_long_a_body_took_is_without_its_wait_for_a_settler(halves: Halves, broker: RedisBroker) -> None:

@@ -5,17 +5,14 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
 from understudy import clock
-from understudy.asking import Asking
+from understudy.asking import Asking, asks_by
 from understudy.asynchronous.body import Body
 from understudy.asynchronous.loop import LoopThread
 from understudy.asynchronous.watchdog import Watchdog
-from understudy.execution import Execution, set_current
 from understudy.testing.conditions import wait_until
 
 
@@ -77,11 +74,13 @@ def test_of_a_task_that_a_body_has_started_it_says_whose_it_is(
         go_on.wait(10)
 
     async def parent() -> None:
-        set_current(cast("Execution", SimpleNamespace(actor=SimpleNamespace(actor_name="parent"), message_id="id-1")))
-        await asyncio.create_task(child())
+        await asyncio.create_task(child(), name="mail to ada")
 
-    body = Body(parent(), None, None, Asking(None), lambda body: None)
-    loop.loop.call_soon_threadsafe(body.start, copy_context())
+    asking, context = Asking(None), copy_context()
+    context.run(asks_by, asking)
+    body = Body(parent(), None, None, asking, lambda body: None)
+    body.name = "parent[id-1]"
+    loop.loop.call_soon_threadsafe(body.start, context)
     assert blocked.wait(10)
     watchdog = Watchdog(loop.loop, lambda: loop.ident, lambda: [body])
     with caplog.at_level(logging.WARNING):
