@@ -23,16 +23,18 @@ import msgspec
 
 from . import clock
 from .brokers.names import LEVELS, NORMAL, QueueKeys
+from .brokers.operations import Operations
 from .brokers.pipelines import later
 from .canvas.resuming import retry_node
 from .durations import to_millis
-from .errors import DecodeError
+from .errors import AlreadyEnqueued, DecodeError
 from .inspection import consumed, describe, is_poison, server_now
 from .plans.place import parse_id
 from .plans.reading import Flow
 from .records import Record, Records
 from .states import State
 from .storage.client import Storage
+from .uniqueness import Lock, lock_name
 
 #: Dead letters read in one request. Their messages come along, and may be large.
 PAGE = 50
@@ -63,6 +65,7 @@ class DeadLetter:
       worker: who held it last; "" when nothing says it.
       payload: the message, as it travelled.
       stream: the number of the stream that it came from.
+      stands: until when it stood under its unique key, and for how many seconds at the most; None when nothing says it.
     """
 
     queue: str
@@ -76,6 +79,7 @@ class DeadLetter:
     worker: str
     payload: bytes
     stream: int = NORMAL
+    stands: tuple[str, float] | None = None
 
     @property
     def poison(self) -> bool:
@@ -159,8 +163,9 @@ class DeadLetters:
             message = base64.b64encode(letter.payload).decode()
         return {**summary(letter), "message": message, "record": describe(letter.message_id, record)}
 
-    def requeue(self, letter: DeadLetter) -> Verdict:
-        """Put the message on its queue again as if it had never run; what is remembered of its items stays done.
+    def requeue(self, letter: DeadLetter, *, force: bool = False) -> Verdict:
+        """Put the message on its queue again as if it had never run; what is remembered of its items stays done. It
+        stands under its unique key again; with ``force`` it is requeued whoever else stands there, and without that.
 
         ``"gone"``: it is no dead letter any more, somebody was faster. ``"succeeded"``: the same message has succeeded
         since; it was left alone.
@@ -168,6 +173,7 @@ class DeadLetters:
         A step of a workflow is taken up by that: what depends on it runs too, when it has succeeded.
 
         Raises:
+          AlreadyEnqueued: another message stands under its unique key, which it names; the dead letter was left alone.
           NotResumable: the workflow has gone on without the step, or was revoked.
         """
         step = self._step(letter)
@@ -176,23 +182,25 @@ class DeadLetters:
             if not retry_node(flow, node):
                 return "succeeded" if flow.ending(node).state is State.SUCCESS else "gone"
             return "requeued" if self._remove(letter.queue, [letter.member]) else "gone"
-        keys, storage_keys = self._keys(letter.queue), self._storage.keys
+        keys, storage_keys, payload = self._keys(letter.queue), self._storage.keys, fresh(letter.payload)
+        after = [storage_keys.state(id) for id in later(_options(letter.payload))]
+        operations = Operations(
+            *(storage_keys.clock, keys.dead, keys.bodies, keys.streams[letter.stream - 1]),
+            *(storage_keys.state(letter.message_id), storage_keys.items(letter.message_id), *after),
+        )
+        lock = None if force else _lock(letter, _options(payload))
+        if lock is not None:
+            operations.unique(storage_keys, lock, letter.message_id, delay=0.0)
         reply = self._storage.run(
             "requeue",
+            operations.keys,
             [
-                storage_keys.clock,
-                keys.dead,
-                keys.bodies,
-                keys.streams[letter.stream - 1],
-                storage_keys.state(letter.message_id),
-                storage_keys.items(letter.message_id),
-                *(storage_keys.state(id) for id in later(_options(letter.payload))),
-            ],
-            [
-                *(letter.member, fresh(letter.payload), storage_keys.channel(letter.message_id)),
-                *(to_millis(REMEMBER), letter.message_id),
+                *(letter.member, payload, storage_keys.channel(letter.message_id), to_millis(REMEMBER)),
+                *(letter.message_id, len(after), int(lock is not None), *operations.args),
             ],
         )
+        if isinstance(reply, bytes):
+            raise AlreadyEnqueued(letter.actor, reply.decode())
         verdicts: dict[int, Verdict] = {1: "requeued", 0: "gone", -1: "succeeded"}
         return verdicts[int(reply)]
 
@@ -321,6 +329,14 @@ class _Body(msgspec.Struct):
     deaths: int = 0
     worker: str = ""
     exception: str = ""
+    stands: tuple[str, float] | None = None
+
+
+def _lock(letter: DeadLetter, options: dict[str, Any]) -> Lock | None:
+    """The lock under which a message stands that is requeued, if it has a unique key."""
+    name = lock_name(letter.actor, options)
+    until, ttl = letter.stands or ("done", REMEMBER)
+    return None if name is None else Lock(name, until, ttl, options.get("expires_at"))
 
 
 def _letter(queue: str, member: str, died_at: float, data: bytes) -> DeadLetter:
@@ -345,6 +361,7 @@ def _letter(queue: str, member: str, died_at: float, data: bytes) -> DeadLetter:
         worker=body.worker or (match[1] if (match := _LAST_WORKER.search(body.reason)) else ""),
         payload=body.message,
         stream=int(level) if level in map(str, LEVELS) else NORMAL,
+        stands=body.stands,
     )
 
 

@@ -19,7 +19,7 @@ from understudy.outcome import Disposition, Outcome
 from understudy.plans.place import WORKFLOW, Place
 from understudy.states import State
 from understudy.turns import Limit, member
-from understudy.uniqueness import OPTION, lock_name
+from understudy.uniqueness import OPTION, Lock, lock_name, lock_of
 
 from . import followers, pipelines, staging, workflows
 from .committer import REVOKED, UNCLAIMED
@@ -58,7 +58,11 @@ def conclude(broker: Transport, held: HeldMessage) -> None:
     held.letters = [(message, message.encode(), delay, hold) for message, delay, hold in letters]
     held.body = b""
     if outcome.disposition in _DEAD:
-        held.body = _body(held.hold, held._message.encode(), outcome.reason, worker=broker.worker_id)
+        held.body = _body(
+            *(held.hold, held._message.encode(), outcome.reason),
+            worker=broker.worker_id,
+            lock=lock_of(held._message, broker.actors),
+        )
 
 
 def instead(held: HeldMessage, verdict: str) -> bool:
@@ -249,7 +253,12 @@ def write_dead(
     operations.dead(
         queue,
         f"{name}|{hold.token}",
-        _body(hold, payload, str(error), worker=hold.worker, exception=type(error).__name__),
+        _body(
+            *(hold, payload, str(error)),
+            worker=hold.worker,
+            exception=type(error).__name__,
+            lock=None if message is None else lock_of(message, broker.actors),
+        ),
         ttl=broker.dead_ttl,
     )
     if message is None:
@@ -336,8 +345,13 @@ def _ttl(broker: Transport, held: HeldMessage) -> float:
     return broker.settings.result_ttl if ttl is None else ttl
 
 
-def _body(hold: Hold, payload: bytes, reason: str, *, worker: str, exception: str = "") -> bytes:
-    body = {"message": payload, "reason": reason, "worker": worker, "exception": exception or _name_in(reason)}
+def _body(
+    hold: Hold, payload: bytes, reason: str, *, worker: str, exception: str = "", lock: Lock | None = None
+) -> bytes:
+    body: dict[str, Any] = {"message": payload, "reason": reason, "worker": worker}
+    body["exception"] = exception or _name_in(reason)
+    if lock is not None:
+        body["stands"] = (lock.until, lock.ttl)
     return msgspec.json.encode(
         {**body, "stream": hold.stream, "entry": hold.entry, "deaths": max(hold.deaths, hold.in_all)}
     )

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from understudy import clock
 from understudy.deadletters import DeadLetter, DeadLetters, Which, summary
+from understudy.errors import AlreadyEnqueued
 from understudy.options import did_you_mean
 from understudy.runtime import build_storage
 from understudy.settings import Settings, load
@@ -116,6 +117,9 @@ def requeue(
     older_than: OlderThan = None,
     limit: Limit = None,
     everything: All = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when another message stands under its unique key.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put dead letters on their queues again, the oldest first.
@@ -126,14 +130,24 @@ def requeue(
 
     Examples: `understudy dead requeue 0b2e...` or `understudy dead requeue --actor send_email --older-than 1h`
 
-    Exit codes: 0 all are requeued, also when none matched, 1 one could not be (it is gone, or has succeeded since), 2
-    wrong argument, 3 server not reached.
+    One whose unique key another message stands under by now is left alone, unless you say --force.
+
+    Exit codes: 0 all are requeued, also when none matched, 1 one could not be (it is gone, has succeeded since, or
+    another one stands), 2 wrong argument, 3 server not reached.
     """
     letters, which = _open(queue, actor, exception, reason, older_than)
     chosen, missing = _choose(letters, which, ids, everything)
-    counts = {"requeued": 0, "gone": 0, "succeeded": 0}
+    counts = {"requeued": 0, "gone": 0, "succeeded": 0, "refused": 0}
     for letter in itertools.islice(chosen, limit):
-        verdict = letters.requeue(letter)
+        try:
+            verdict = letters.requeue(letter, force=force)
+        except AlreadyEnqueued as error:
+            counts["refused"] += 1
+            hint(
+                f"{letter.message_id}: message {error.message_id} stands under the same unique key, so it was left "
+                "alone; requeue it when that has ended, or with --force"
+            )
+            continue
         counts[verdict] += 1
         if verdict == "succeeded":
             hint(f"{letter.message_id}: has succeeded since, and was left alone; `understudy dead purge` removes it")
@@ -143,7 +157,7 @@ def requeue(
         print_json(counts)
     else:
         out().print(f"{counts['requeued']:,} requeued")
-    raise typer.Exit(Exit.FAILED if missing or counts["gone"] or counts["succeeded"] else Exit.OK)
+    raise typer.Exit(Exit.FAILED if missing or sum(counts.values()) > counts["requeued"] else Exit.OK)
 
 
 @group.command()

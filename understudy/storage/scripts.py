@@ -14,7 +14,7 @@ NAMES = (
     *("lead", "resign", "register", "tick", "order"),
 )
 #: Those that apply operations, and have them put before.
-APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "tick", "launch", "fan", "revoke", "abort"})
+APPLYING = frozenset({"enqueue", "settle", "pump", "cancel", "requeue", "tick", "launch", "fan", "revoke", "abort"})
 #: Those of them that may let a workflow go on.
 ADVANCING = frozenset({"settle", "launch", "fan", "cancel", "revoke", "abort"})
 #: Those that give turns under limits, and have put before what that takes.

@@ -33,10 +33,18 @@ def dead(broker_there: RedisBroker) -> RedisBroker:
 
 
 def bury(
-    broker: RedisBroker, id: str, queue: str, actor: str, reason: str, *, age: float = 1, level: str = "2"
+    broker: RedisBroker,
+    id: str,
+    queue: str,
+    actor: str,
+    reason: str,
+    *,
+    age: float = 1,
+    level: str = "2",
+    **options: str,
 ) -> None:
     keys, member = broker.keys_of(queue), f"{id}|{queue}/{level}/1-0"
-    message: Message[object] = Message(queue, actor, ("ü",), {}, {"retries": 3}, message_id=id)
+    message: Message[object] = Message(queue, actor, ("ü",), {}, {"retries": 3, **options}, message_id=id)
     body = {"message": message.encode(), "reason": reason, "stream": keys.streams[1], "deaths": 3 * (level == "dead")}
     broker.storage.call("SADD", broker.storage.keys.queues, queue)
     broker.storage.call("ZADD", keys.dead, int((clock.now() - age) * 1000), member)
@@ -128,9 +136,23 @@ def test_one_is_requeued_by_its_id(on_server: Here, dead: RedisBroker) -> None:
     assert sorted(listed(on_server)) == ["m2", "m3"]
 
 
+def test_one_whose_key_is_taken_is_left_alone_unless_somebody_insists(
+    on_server: Here, broker_there: RedisBroker
+) -> None:
+    bury(broker_there, "m1", "mail", "send_email", "ValueError", unique_key="ada")
+    other: Message[object] = Message("mail", "send_email", (), {}, {"unique_key": "ada"}, message_id="m2")
+    broker_there.enqueue(other)
+    ended = on_server("dead", "requeue", "m1", "--json")
+    assert (ended.code, json.loads(ended.out)["refused"]) == (Exit.FAILED, 1)
+    assert "m1: message m2 stands under the same unique key" in ended.err
+    assert listed(on_server) == ["m1"]
+    ended = on_server("dead", "requeue", "m1", "--force")
+    assert (ended.code, ended.out) == (0, "1 requeued\n")
+
+
 def test_all_that_match_are_requeued_the_oldest_first(on_server: Here, dead: RedisBroker) -> None:
     ended = on_server("dead", "requeue", "--queue", "mail", "--json")
-    assert (ended.code, json.loads(ended.out)) == (0, {"requeued": 2, "gone": 0, "succeeded": 0})
+    assert (ended.code, json.loads(ended.out)) == (0, {"requeued": 2, "gone": 0, "succeeded": 0, "refused": 0})
     consumer = dead.consume("mail", prefetch=2, timeout=1)
     assert [held.message_id for held in (next(consumer), next(consumer)) if held is not None] == ["m1", "m2"]
     assert listed(on_server) == ["m3"]

@@ -266,14 +266,9 @@ local function stands(lock, revoked, at)
   return type(forgotten) ~= 'string' or expired(forgotten, at)
 end
 
-function APPLY.unique(op, at, follower)
-  local name = key(op, 1)
-  look(op)
-  if stands(op.found, key(op, 3), at) then
-    op.refused, op.gone, follower.gone = op.found.id, true, true
-    return
-  end
-  local ms = tonumber(op[6])
+-- set_lock(op, at): the message of a `unique` stands under its lock.
+local function set_lock(op, at)
+  local name, ms = key(op, 1), tonumber(op[6])
   op.left = left(name)
   local by = redis.pcall('HGET', key(op, 2), 'by')
   op.set = true
@@ -281,6 +276,15 @@ function APPLY.unique(op, at, follower)
   redis.call('HSET', name, 'v', '1', 'id', op[4], 'record', key(op, 2), 'by', type(by) == 'string' and by or '',
     'ends', op[5], 'since', at, 'until', at + ms, 'expires', op[7])
   expire(name, ms + 60000)
+end
+
+function APPLY.unique(op, at, follower)
+  look(op)
+  if stands(op.found, key(op, 3), at) then
+    op.refused, op.gone, follower.gone = op.found.id, true, true
+    return
+  end
+  set_lock(op, at)
 end
 
 function UNDO.unique(op)
