@@ -19,6 +19,7 @@ from tasks.adapters.arguments import check_kinds, check_names
 from tasks.adapters.database import Database, open_database
 from tasks.adapters.database_errors import DatabaseRefused
 from tasks.adapters.file_parts import Parts
+from tasks.adapters.file_writers import check_sheet
 from tasks.adapters.files import Kind, find, format_of
 from tasks.utils.error_handlers import TRANSFER_ERRORS
 from tasks.utils.retry_policies import STORE_RETRY
@@ -74,7 +75,7 @@ def export_rows(
     Raises:
       DatabaseRefused: no such table or column, not a query, no key, or one that is null or comes twice; nothing was
         written; not retried.
-      ValueError: another argument is wrong; not retried.
+      ValueError: another argument is wrong, or a sheet of XLSX does not hold the rows; not retried.
       FileRefused, BadFile: the target may not be written, or its format is not known; not retried.
       DatabaseUnavailable, OSError: the database or the store is away; retried.
     """
@@ -86,8 +87,8 @@ def export_rows(
     wanted, by, types = check_names(columns or (), field="columns"), check_names(key or (), field="key"), kinds or {}
     check_kinds(types, field="kinds")
     _check_time(expires_in)
-    tables.check_columns(origin, source, [*wanted, *by])
-    names = wanted or tables.columns_of(origin, source)
+    there = tables.check_columns(origin, source, [*wanted, *by])
+    names = wanted or there
     check_names(list(types), field="kinds", known=names)
     parts = Parts(place, kind, names, maker=maker, kinds=types)
     before = exports.registered(register, maker)
@@ -97,7 +98,10 @@ def export_rows(
     by = by or _own_key(origin, source)
     tables.check_key(origin, source, by)
     pages = _Pages(origin, source, by)
-    total = -(-tables.count(origin, source) // PAGE)
+    count = tables.count(origin, source)
+    if kind == "xlsx":
+        check_sheet(count)
+    total = -(-count // PAGE)
     for page in each(cursor=pages.behind, key="number", position="last", total=total):
         parts.write(page.number, page.rows)
     published = parts.join(pages.last)

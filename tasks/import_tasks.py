@@ -124,13 +124,15 @@ def import_file(
                 good = rows.sort(chunk)
                 _same(place, place.mark(), mark)  # before it is believed what was read
                 if not dry_run:
-                    _load(target, goal, good, scope=scope, number=chunk["index"], mark=mark)
+                    # Another execution, which is given up and does not know it, may have loaded it of another file.
+                    _same(place, mark, _load(target, goal, good, scope=scope, number=chunk["index"], mark=mark))
         except ItemsChanged:
             raise _changed(place) from None
         if dry_run:
             # Nothing is noted of it: whoever goes on may find the parts gone, and looks at their rows again.
             for number in rejects.missing(len(chunks)):
                 rows.sort(chunks[number - 1])
+            _same(place, place.mark(), mark)
         rejects.check(len(chunks))
         total, bad = sum(chunk["rows"] for chunk in chunks), rejects.rows
         url = rejects.join(len(chunks)).url if bad else None
@@ -179,12 +181,14 @@ class _Rows:
 
 def _load(
     database: Database, table: tables.Table, rows: list[dict[str, Any]], *, scope: str, number: int, mark: str
-) -> None:
+) -> Any:
+    """Load a chunk, once; the mark of the file that it was loaded of."""
+
     def work(transaction: Transaction) -> str:
         tables.upsert(transaction, table, rows)
         return mark
 
-    tables.apply_once(database, scope=scope, number=number, work=work)
+    return tables.apply_once(database, scope=scope, number=number, work=work).outcome
 
 
 def _same(place: Place, mark: str, *others: Any) -> str:

@@ -202,6 +202,16 @@ class JsonLinesWriter(Writer):
         self._file.close()
 
 
+def check_sheet(rows: int) -> None:
+    """See that a sheet of XLSX holds so many rows.
+
+    Raises:
+      ValueError: it does not.
+    """
+    if rows >= SHEET:  # with the header
+        raise ValueError(f"a sheet of XLSX holds {SHEET:,} rows; write CSV, JSON Lines or Parquet")
+
+
 class XlsxWriter(Writer):
     """Writes one sheet, row by row. Texts stay texts: none becomes a formula or a link. What a sheet cannot hold as it
     is becomes text: whole numbers from 2**53 on, and days before March 1900. Times with a zone become UTC.
@@ -235,8 +245,7 @@ class XlsxWriter(Writer):
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
-            if self.rows + 1 >= SHEET:
-                raise ValueError(f"a sheet of XLSX holds {SHEET:,} rows; write CSV, JSON Lines or Parquet")
+            check_sheet(self.rows + 1)
             self.rows += 1
             for column, name in enumerate(self._columns):
                 self._cell(column, row.get(name))

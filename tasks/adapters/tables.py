@@ -254,8 +254,8 @@ def primary_key(database: Database, table: str) -> list[str]:
         return list(inspector.get_pk_constraint(table)["constrained_columns"]) if inspector.has_table(table) else []
 
 
-def check_columns(database: Database, source: str, names: Iterable[str]) -> None:
-    """See that a table or query has these columns.
+def check_columns(database: Database, source: str, names: Iterable[str]) -> list[str]:
+    """See that a table or query has these columns; returns all that it has, in order.
 
     Raises:
       DatabaseRefused: one is not there, or the query has two of one name.
@@ -267,6 +267,7 @@ def check_columns(database: Database, source: str, names: Iterable[str]) -> None
         raise DatabaseRefused(
             f"{_shown(source)} has no column {absent[0]!r}{_meant(absent[0], there)}; it has {', '.join(there)}"
         )
+    return there
 
 
 def check_key(database: Database, source: str, key: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from tasks import export_tasks
-from tasks.adapters import file_parts, tables
+from tasks.adapters import file_parts, file_writers, tables
 from tasks.adapters.database_errors import DatabaseRefused, DatabaseUnavailable
 from tasks.adapters.file_errors import BadFile, FileRefused
 from tasks.adapters.files import open_rows
@@ -197,6 +197,22 @@ def test_what_cannot_be_exported_is_told_and_leaves_nothing(
     assert list(store.root.iterdir()) == []
     with store.database.reading() as transaction:
         assert transaction.scalar("SELECT COUNT(*) FROM goods") == 5
+
+
+def test_more_rows_than_a_sheet_has_are_refused_before_the_first(
+    drain: Drain, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.fill("goods", 25)
+    monkeypatch.setattr(file_writers, "SHEET", 26)
+    fits = export_rows.send("goods", "fits.xlsx")
+    drain()
+    assert handle(fits).get()["rows"] == 25
+    monkeypatch.setattr(file_writers, "SHEET", 25)
+    monkeypatch.setattr(file_parts.Parts, "write", None)  # it does not come to that
+    message = export_rows.send("goods", "out.xlsx")
+    drain()
+    with pytest.raises(ValueError, match="a sheet of XLSX holds 25 rows"):
+        handle(message).get()
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_written_as_text(drain: Drain, store: Store) -> None:

@@ -187,6 +187,24 @@ def test_a_file_that_changes_while_it_is_read_is_not_mixed(
     assert loaded(store) == list(range(1, 21)), "what it had read before stays"
 
 
+def test_a_chunk_that_another_execution_has_loaded_of_another_file_is_noticed(
+    drain: Drain, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tables.applied
+
+    def applied(database: Any, scope: str) -> Any:
+        found = real(database, scope)
+        tables.apply_once(database, scope=scope, number=1, work=lambda transaction: "of another file")
+        return found
+
+    monkeypatch.setattr(tables, "applied", applied)
+    message = import_file.send(write(store, 35), "goods", COLUMNS, ["id"])
+    drain()
+    with pytest.raises(BadFile, match="was changed since this import began"):
+        handle(message).get()
+    assert loaded(store) == list(range(1, 11))
+
+
 def test_an_import_whose_rejects_were_cleaned_away_says_so(
     drain: Drain, freezer: FrozenDateTimeFactory, store: Store, faults: Faults
 ) -> None:
