@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from tasks.adapters import tables
 from tasks.adapters.database import Database, open_database
 from tasks.adapters.database_errors import DatabaseRefused
 from tasks.adapters.tables import rows
 from tests.tasks.stores import Unsteady
 from tests.workflows.data_pipeline.jobs import job_of
 from understudy import handle
+from understudy.testing.conditions import wait_until
+from workflows.data_pipeline import load
 from workflows.data_pipeline.job import Job, Report
 from workflows.data_pipeline.load import load_chunk, table_of
 from workflows.data_pipeline.transform import transform_chunk
@@ -66,6 +71,40 @@ def test_of_rows_with_one_key_the_last_of_the_file_stays_in_whatever_order_chunk
     assert loaded[2] == 2
     assert loaded[1] == (0 if order.index(2) < order.index(1) else 2)
     assert loaded[0] == (2 if order[0] == 0 else 1)
+
+
+def test_of_chunks_that_are_loaded_at_once_the_later_one_stays(
+    unsteady: Unsteady, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_URL", postgres_url)
+    job, chunks = job_of(unsteady, "id,name,born\n1,early,NA\n1,late,NA\n", chunk_rows=1, into="env:WAREHOUSE_URL")
+    early, late = (transform_chunk.fn(job, validate_chunk.fn(job, chunk)) for chunk in chunks)
+    warehouse, real = open_database("env:WAREHOUSE_URL"), tables.upsert
+    inside, go = threading.Event(), threading.Event()
+
+    def upsert(*arguments: Any) -> int:
+        done = real(*arguments)
+        if not inside.is_set():
+            inside.set()
+            go.wait(20)
+        return done
+
+    def somebody_waits() -> bool:
+        waiting = (
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with warehouse.reading() as transaction:
+            return bool(transaction.scalar(waiting))
+
+    monkeypatch.setattr(load, "upsert", upsert)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(load_chunk.fn, late, job)
+        inside.wait(20)
+        second = pool.submit(load_chunk.fn, early, job)
+        wait_until(somebody_waits)
+        go.set()
+    assert (first.result()["loaded"], second.result()["loaded"]) == (1, 0)
+    assert names(warehouse) == ["late"]
 
 
 def test_a_row_that_the_table_refuses_leaves_nothing_of_its_chunk(drain: Drain, unsteady: Unsteady) -> None:
