@@ -8,7 +8,6 @@ for good, so that somebody may try anew. All but the claim itself happen inside 
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -21,7 +20,6 @@ from dramatiq.middleware import Pipelines, SkipMessage
 from understudy import clock, serialization
 from understudy.actors import Actor, declared
 from understudy.brokers.settlement import HeldMessage, SettlingBroker
-from understudy.durations import to_seconds
 from understudy.errors import (
     BodyDied,
     DuplicateRunning,
@@ -79,20 +77,22 @@ class Idempotency(Middleware):
             policy = declared(actor).idempotency if actor is not None else None
             # A key may be made of the input of a step, which is not read yet.
             if policy is not None and policy.on_doubt == "repeat" and TAKES not in held.options:
-                with suppress(Exception):  # a key that cannot be made fails the message when it begins
-                    wanted.append((claim_name(held, actor, policy), held))  # type: ignore[arg-type]  # it has a policy
+                try:
+                    held.claim_name = claim_name(held, actor, policy)  # type: ignore[arg-type]  # it has a policy
+                except Exception:  # noqa: BLE001 - a key that cannot be made fails the message when it begins
+                    continue
+                wanted.append(held)
         if not wanted:
             return
         now = clock.monotonic()
         try:
-            claimed = broker.records.claim_ahead([(key, held.hold, held.message_id) for key, held in wanted])
+            claimed = broker.records.claim_ahead([(held.claim_name, held.hold, held.message_id) for held in wanted])
         except ServerUnavailable as error:
             logger.debug("keys could not be claimed ahead: %s", error)
             return
-        for (key, held), letter in zip(wanted, claimed, strict=True):
+        for held, letter in zip(wanted, claimed, strict=True):
             held.duplicate = letter == "d"
-            if letter == "r":
-                held.claimed_ahead, held.claimed_at = key, now
+            held.claimed_ahead, held.claimed_at = letter == "r", now
 
     def bars(self, broker: Broker, held: HeldMessage) -> bool:
         """Whether it was seen ahead that a message does not run now."""
@@ -104,10 +104,9 @@ class Idempotency(Middleware):
         policy = declared(execution.actor).idempotency
         if policy is None:
             return
-        key = claim_name(held, execution.actor, policy)
+        key = held.claim_name or claim_name(held, execution.actor, policy)
         # Half a lease later somebody else may have the message, and the key.
-        fresh = clock.monotonic() - held.claimed_at < settling.settings.heartbeat_timeout / 2
-        if held.claimed_ahead == key and fresh:
+        if held.claimed_ahead and clock.monotonic() - held.claimed_at < settling.settings.heartbeat_timeout / 2:
             execution.items_scope, execution.claim_key = f"key:{key}", key
             return
         try:
@@ -141,7 +140,7 @@ class Idempotency(Middleware):
         if execution is None or execution.claim_key is None:
             return
         policy = declared(execution.actor).idempotency or Declaration()
-        ttl = to_seconds(policy.ttl, field="Idempotency.ttl")
+        ttl = policy.seconds
         if outcome.continued is not None:
             # The outcome is that of the workflow that goes on in its place: whoever meets it looks there.
             outcome.claim, outcome.claim_ttl, outcome.claim_result = "complete", ttl + WORKFLOW, GOES_ON
@@ -189,7 +188,7 @@ class Idempotency(Middleware):
         record = found.read()
         if record.state is State.SUCCESS:
             done_at = record.seconds("done_at")
-            if done_at is None or clock.now() < done_at + to_seconds(policy.ttl, field="Idempotency.ttl"):
+            if done_at is None or clock.now() < done_at + policy.seconds:
                 return replace(claim, result=serialization.dumps(found.result, root="result"))
         elif record.fields and not record.state.terminal:
             return replace(claim, verdict="busy", wait=None)

@@ -58,10 +58,10 @@ class Bar:
 class Pace:
     """How much is done in a second: on the average of the last ``SPAN`` to two times ``SPAN`` seconds."""
 
-    def __init__(self) -> None:
-        self._older: tuple[float, float] | None = None
-        self._newer = (0.0, 0.0)
-        self._last = 0.0
+    # Few bodies last so long that anything is measured.
+    _older: tuple[float, float] | None = None
+    _newer = (0.0, 0.0)
+    _last = 0.0
 
     def at(self, seconds: float, current: object) -> float | None:
         """Take what was done at a time by the clock that measures; the rate, or None while it is not known."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from functools import lru_cache
 
 from .errors import DeclarationError
 
@@ -33,6 +34,7 @@ def to_seconds(value: Duration, *, field: str, allow_zero: bool = False) -> floa
     return seconds
 
 
+@lru_cache(maxsize=256)  # mostly of the same few: every outcome has a TTL or two
 def to_millis(seconds: float) -> int:
     """Whole milliseconds, rounded up: a wait is never shorter than was asked, but for what floats make of it."""
     millis = math.ceil(round(seconds * 1000, 3))

@@ -66,6 +66,7 @@ class Execution:
       began_at: when the body began, by the clock that measures.
       overdue: raises what a time limit that is over would have raised; None where limits are not only measured.
       reporting: makes its reporter of progress, which few ask for; None when there is none.
+      reporter: the one that was made, which is one of the contributors.
       again: what the body asked for with ``retry(throw=False)`` (R18).
       failure: what the body raised, as readers see it.
       workflow: the workflow that the message belongs to, if it does.
@@ -103,6 +104,7 @@ class Execution:
     began_at: float = 0.0
     overdue: Callable[[], None] | None = None
     reporting: Callable[[Execution], Contributor] | None = None
+    reporter: Contributor | None = None
     again: RetryAsked | None = None
     told_wait: float | None = None
     failure: BaseException | None = None

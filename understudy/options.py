@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Final, Literal
 
 from .breaking import CircuitBreaker
@@ -251,6 +252,11 @@ class Idempotency(Keyed):
         choose(self.on_running, ("wait", "skip", "fail"), field="Idempotency.on_running")
         choose(self.on_doubt, ("repeat", "skip"), field="Idempotency.on_doubt")
         self._check_key()
+
+    @cached_property
+    def seconds(self) -> float:
+        """``ttl`` in seconds."""
+        return to_seconds(self.ttl, field="Idempotency.ttl")
 
 
 @dataclass(frozen=True)

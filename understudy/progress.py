@@ -85,22 +85,19 @@ class Reporter:
         """The reporter of ``execution``, if it has one. It is made when it is first asked for."""
         if execution is None:
             return None
-        found = Reporter.made(execution)
-        if found is None and execution.reporting is not None:
+        if execution.reporter is None and execution.reporting is not None:
             with _making:
-                if Reporter.made(execution) is None:
+                if execution.reporter is None:
+                    made = execution.reporting(execution)
                     # The first to contribute: whoever comes after it may have something to say that is newer.
-                    execution.contributors.insert(0, execution.reporting(execution))
-            found = Reporter.made(execution)
-        return found
+                    execution.contributors.insert(0, made)
+                    execution.reporter = made
+        return Reporter.made(execution)
 
     @staticmethod
     def made(execution: Execution) -> Reporter | None:
         """The reporter of ``execution``, if somebody has asked for it."""
-        for part in execution.contributors:
-            if isinstance(part, Reporter):
-                return part
-        return None
+        return execution.reporter if isinstance(execution.reporter, Reporter) else None
 
     def update(self, current_item: int | None, total: int | None, **info: Any) -> None:
         """Take a new value; write it if the last write is long enough ago."""

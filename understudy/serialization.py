@@ -35,6 +35,8 @@ from .errors import DecodeError, SerializationError
 #: Deeper nesting is refused: it is nearly always a value that contains itself.
 MAX_DEPTH = 100
 _INT64 = 2**63
+#: Travel as they are, whatever their value.
+_PLAIN = frozenset({NoneType, bool})
 
 _Writer = Callable[[Any, int], Any]
 
@@ -49,7 +51,7 @@ def dumps(value: Any, *, root: str = "value") -> bytes:
     Raises:
       SerializationError: names the path and the type of the first value that cannot travel.
     """
-    return msgspec.json.encode(to_wire(value, root=root))
+    return msgspec.json.encode(value if type(value) in _PLAIN else to_wire(value, root=root))
 
 
 def to_wire(value: Any, *, root: str = "value") -> Any:
@@ -135,7 +137,7 @@ def _list(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
     out: list[Any] = []
     try:
         for item in value:
-            out.append(_to_wire(item, depth + 1))
+            out.append(item if type(item) in _PLAIN else _to_wire(item, depth + 1))
     except _Refused as refused:
         refused.path.append(len(out))
         raise
@@ -149,6 +151,10 @@ def _mapping(value: dict[Any, Any], depth: int) -> dict[str, Any]:
         name = key if type(key) is str and key.isascii() else _key(key)
         if name in out:
             raise _Refused(f"has both the text and the number {name} as keys; they would become one")
+        kind = type(item)
+        if kind in _PLAIN or (kind is int and -_INT64 <= item < _INT64):  # as most are, and it saves two calls
+            out[name] = item
+            continue
         try:
             out[name] = _to_wire(item, depth + 1)
         except _Refused as refused:

@@ -25,8 +25,10 @@ class HeldMessage(MessageProxy):
     place: Callable[[], None] | None = None
     # What most messages never change stands here: there are thousands a second.
     execution: Execution | None = None
-    #: The idempotency key that was claimed for it when it was fetched, and when, by the clock that measures.
-    claimed_ahead = ""
+    #: What was asked for when it was fetched, if it has an idempotency key; whether it was claimed then, and when, by
+    #: the clock that measures.
+    claim_name = ""
+    claimed_ahead = False
     #: Whether that showed that it is a duplicate, and does not run now.
     duplicate = False
     claimed_at = 0.0

@@ -99,7 +99,8 @@ class Bodies:
         )
         self._page.clear()
         interval = self._broker.settings.progress_interval
-        execution.contributors.append(RemoteReporter(execution, interval=interval, asker=self._asker, page=self._page))
+        execution.reporter = RemoteReporter(execution, interval=interval, asker=self._asker, page=self._page)
+        execution.contributors.append(execution.reporter)
         return execution
 
     def _call(self, job: Job, actor: Actor[Any, Any], execution: Execution) -> tuple[Any, BaseException | None]:
