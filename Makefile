@@ -81,7 +81,7 @@ conformance-celery: $(STAMP) $(BENCH_STAMP) ## Run the same on a real Celery, an
 	@exec $(BIN)/python -m tests.conformance.record $(BENCH_VENV)/bin/python
 
 chaos: $(STAMP) ## Run the long chaos tests (minutes; not part of `make test`)
-	$(BIN)/python -m pytest -m chaos_long --timeout=1800
+	TEST_DEPTH=all $(BIN)/python -m pytest -m "chaos_long or deep" --timeout=1800
 
 # The peers live in an environment of their own, so that nobody else has to install them.
 $(BENCH_STAMP): $(BENCH_LOCK) | $(STAMP)

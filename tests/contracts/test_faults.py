@@ -10,6 +10,7 @@ import pytest
 import redis
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.depth import depth
 from tests.understudy.brokers.helpers import dead_letters
 from understudy import Idempotency, Retry, actor, each, handle, progress
 from understudy.brokers.redis import RedisBroker
@@ -19,7 +20,7 @@ from understudy.testing.worker import StepWorker
 #: Longer than the lease of a dead worker.
 A_LEASE = 10
 #: So many of the exchanges of a name have their fault in turn.
-POSITIONS = 4
+POSITIONS = depth(2, 4)
 
 #: What the reaper looks with, what it does, and the way of a message to its end.
 LOOKS = ["HGETALL", "SMEMBERS", "XINFO"]
@@ -81,6 +82,7 @@ def test_without_a_fault_all_exchanges_take_place(job: Job, faults: Faults) -> N
     assert set(EXCHANGES) <= set(faults.exchanges)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_a_fault_at_any_exchange_leaves_one_outcome(

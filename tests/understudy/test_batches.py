@@ -14,6 +14,7 @@ from freezegun.api import FrozenDateTimeFactory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.depth import depth
 from tests.understudy import actors_with_items as them
 from tests.understudy.loops import MODES, finish, loop
 from understudy import Retry, actor, handle
@@ -111,7 +112,8 @@ def test_killed_at_any_exchange_of_a_batch_up_to_a_batch_is_in_doubt(
 
 @pytest.mark.parametrize("on_doubt", ["repeat", "skip"])
 @pytest.mark.parametrize(("mode", "batch"), [("keys", 3), ("order", 1), ("order", 3), ("cursor", 1), ("cursor", 2)])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.deep
+@settings(max_examples=depth(4, 15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(planned=FAULTS, raising=st.sets(st.integers(0, 6), max_size=2))
 def test_whatever_happens_no_item_is_forgotten_or_done_twice(
     broker: RedisBroker,

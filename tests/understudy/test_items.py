@@ -12,6 +12,7 @@ from freezegun.api import FrozenDateTimeFactory
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.depth import depth
 from understudy import Idempotency, Retry, actor, each, handle
 from understudy.brokers.redis import RedisBroker
 from understudy.brokers.settlement import SettlingBroker
@@ -113,7 +114,8 @@ FAULTS = st.lists(
 
 @pytest.mark.parametrize("idempotency", [None, Idempotency()], ids=["plain", "idempotent"])
 @pytest.mark.parametrize("on_doubt", ["repeat", "skip"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.deep
+@settings(max_examples=depth(8, 40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # a copy that was handed back was once taken for the retry that followed
     planned=[("item", 3, "after"), ("settle", 5, "kill before"), ("item", 2, "kill after"), ("claim", 4, "before")],
     raising={4, 6},

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.depth import depth
 from tests.understudy.loops import MODES, finish, loop
 from understudy import Idempotency, Retry, actor, each, handle
 from understudy.brokers.settlement import SettlingBroker
@@ -61,6 +62,7 @@ def test_without_a_position_there_is_a_mark_for_each_distinct_item(broker: Settl
     assert found == {f"{SEPARATOR}{n}": DONE for n in (1, 2, 3)}
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("how", ["raise", "kill"])
 def test_another_execution_asks_for_nothing_that_is_over(
@@ -68,13 +70,15 @@ def test_another_execution_asks_for_nothing_that_is_over(
 ) -> None:
     given: list[int] = []
     looked_up: list[int] = []
+    count = depth(600, 2_000)
+    most = count * 19 // 20
 
     @actor(retry=Retry(1, backoff=1))
     def body() -> int:
         faults.exchanges.clear()
-        items = loop(mode, range(2_000), batch=100)
+        items = loop(mode, range(count), batch=count // 20)
         for item in items:
-            if item == 1_900 and len(given) == 1_900:
+            if item == most and len(given) == most:
                 given.append(-1)
                 if how == "kill":
                     faults.kill_worker()
@@ -85,8 +89,8 @@ def test_another_execution_asks_for_nothing_that_is_over(
 
     message = body.send()
     finish(drain, freezer, 3)
-    assert handle(message).get() == 2_000
-    assert given == [*range(1_900), -1, *range(1_900, 2_000)]
+    assert handle(message).get() == count
+    assert given == [*range(most), -1, *range(most, count)]
     assert looked_up[-1] <= (5 if mode == "keys" else 3)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.depth import on_the_server_first
 from understudy.brokers.names import HIGH, LOW
 from understudy.errors import ServerUnavailable
 from understudy.holds import Hold
@@ -121,6 +122,8 @@ def settle(bench: Bench, prepared: Prepared) -> str:
     return bench.settle(before, prepared, after)
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("prepare", [success, retry, failure, taken_back, finished])
 def test_whichever_call_fails_the_outcome_is_there_whole_or_not_at_all(
     bench: Bench, prepare: Callable[[Bench], Prepared]
@@ -166,6 +169,8 @@ def test_whichever_call_fails_the_outcome_is_there_whole_or_not_at_all(
     }, "the others must fail the outcome"
 
 
+@pytest.mark.deep
+@on_the_server_first
 def test_whichever_call_of_a_batch_fails_before_its_first_outcome_nothing_is_written(bench: Bench) -> None:
     fresh = benches(bench)
     for nth in range(1, 4):
@@ -179,6 +184,8 @@ def test_whichever_call_of_a_batch_fails_before_its_first_outcome_nothing_is_wri
         assert shown(one) == before
 
 
+@pytest.mark.deep
+@on_the_server_first
 def test_whichever_call_fails_all_messages_are_accepted_or_none(bench: Bench) -> None:
     def send(one: Bench) -> Any:
         return one.enqueue(
@@ -209,6 +216,8 @@ def test_whichever_call_fails_all_messages_are_accepted_or_none(bench: Bench) ->
     assert nth > 10
 
 
+@pytest.mark.deep
+@on_the_server_first
 def test_whichever_call_fails_a_page_of_a_large_outcome_is_moved_or_not(bench: Bench) -> None:
     fresh = benches(bench)
     for nth in range(1, 1_000):

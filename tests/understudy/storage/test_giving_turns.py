@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.depth import on_the_server_first
 from understudy.brokers.names import LOW
 from understudy.errors import ServerUnavailable
 from understudy.holds import GROUP, Hold
@@ -304,6 +305,8 @@ def test_what_nobody_asks_of_any_more_is_forgotten(bench: Bench, freezer: Frozen
     assert [*Turns(bench.storage).names()] == ["rate:key:new", WINDOW.name]
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("limits", [(RATE,), (WINDOW,), (PLACES,), (PLACES, RATE)])
 def test_whichever_call_fails_nobody_is_let_in_beyond_the_limit(bench: Bench, limits: tuple[Limit, ...]) -> None:
     """What fails costs a turn at the worst, and gives none away; asking again is always answered."""
@@ -332,6 +335,8 @@ def test_whichever_call_fails_nobody_is_let_in_beyond_the_limit(bench: Bench, li
     assert nth > 15
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("action", ["leave", "join"])
 def test_whichever_call_fails_a_place_is_left_or_waited_for_or_nothing_is_done(bench: Bench, action: str) -> None:
     def prepared(one: Bench) -> tuple[Hold, list[Ops]]:
@@ -368,6 +373,8 @@ def test_whichever_call_fails_a_place_is_left_or_waited_for_or_nothing_is_done(b
     assert {"call ZADD", "call ZSCORE", "call ZCARD"} <= set(seen)
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.brokers("server")
 def test_whichever_call_fails_all_places_of_a_batch_are_free_and_those_in_line_are_woken(bench: Bench) -> None:
     several, single = Limit(PLACES.name, "places", 4), Limit("places:key:other", "places", 1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.depth import on_the_server_first
 from understudy.brokers.operations import Operations
 from understudy.errors import ServerUnavailable
 from understudy.holds import Hold
@@ -158,6 +159,8 @@ def shown(bench: Bench) -> dict[str, str]:
     return found
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("begun", [False, True], ids=["at once", "begun"])
 def test_a_batch_comes_to_what_its_outcomes_come_to_one_by_one(bench: Bench, begun: bool) -> None:
     kinds = [*[nothing] * 4, *KINDS]
@@ -184,6 +187,8 @@ def test_each_of_a_batch_takes_few_calls(bench: Bench, claimed: bool) -> None:
     assert found[1] - found[0] == 20 * (6 if claimed else 3)
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.brokers("server")
 def test_whichever_call_fails_once_all_of_a_batch_are_committed(bench: Bench) -> None:
     fresh, kinds, failed = benches(bench), [nothing, reported, nothing, nothing], list[str]()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.depth import on_the_server_first
 from understudy.brokers.names import LOW
 from understudy.brokers.operations import Operations
 from understudy.errors import ServerUnavailable
@@ -173,6 +174,8 @@ def goes_on(bench: Bench, message: str) -> Ops:
     return write
 
 
+@pytest.mark.deep
+@on_the_server_first
 def test_whichever_call_fails_all_are_accepted_with_their_locks_or_none(bench: Bench) -> None:
     def ops(one: Bench) -> list[Ops]:
         return [
@@ -190,6 +193,8 @@ def test_whichever_call_fails_all_are_accepted_with_their_locks_or_none(bench: B
     assert {"call HGETALL", "pcall HMGET", "pcall HGET", "call DEL", "call HSET", "call PEXPIRE"} <= set(failed)
 
 
+@pytest.mark.deep
+@on_the_server_first
 def test_whichever_call_fails_the_lock_is_free_with_the_outcome_or_stands(bench: Bench) -> None:
     def prepare(one: Bench) -> Hold:
         enqueue(one, unique(one, "m"), one.add(b"m"), unique(one, "standing", name="a:other"), one.add(b"s"))

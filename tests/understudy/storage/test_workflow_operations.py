@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.depth import on_the_server_first
 from understudy.brokers.operations import Operations
 from understudy.brokers.pipelines import stop
 from understudy.brokers.workflows import UNFINISHED, Kept, abort, begin, found, step, unless_revoked
@@ -134,6 +135,8 @@ CASES = [
 ]
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("prepare", CASES)
 def test_whichever_call_fails_the_workflow_has_gone_on_whole_or_not_at_all(
     bench: Bench, prepare: Callable[[Bench], Prepared]
@@ -322,6 +325,8 @@ def each_call(bench: Bench, prepare: Callable[[Bench], Call]) -> Iterator[tuple[
         yield one, call, what, refused, before, whole
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("prepare", [launch, fan, fan_a_page, reopen, wipe, relaunch, stop_all])
 def test_whichever_call_fails_all_of_a_script_is_there_or_nothing(
     bench: Bench, prepare: Callable[[Bench], Call]
@@ -340,6 +345,8 @@ def test_whichever_call_fails_all_of_a_script_is_there_or_nothing(
     assert count > 4
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("prepare", [fan, fan_a_page, reopen, wipe, relaunch, stop_all, sweep, revoke])
 def test_whichever_call_fails_to_ask_again_brings_it_to_its_end(bench: Bench, prepare: Callable[[Bench], Call]) -> None:
     for one, (name, keys, args), what, _, _, whole in each_call(bench, prepare):
