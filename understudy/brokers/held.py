@@ -40,6 +40,8 @@ class HeldMessage(MessageProxy):
     quits = ""
     #: Set when the message went back to its queue before its body began.
     withdrawn = False
+    #: Set when it waits for its settlement alone.
+    over = False
     #: When its body began, by the clock that measures; None before.
     began_at: float | None = None
     #: The worker name under which a started mark was written, if one was.

@@ -338,6 +338,9 @@ class RedisBroker(QueueingBroker):
         """Commit what was collected on ``held``, together with its acknowledgement."""
         if held.withdrawn:
             return  # its going back was committed
+        if held.place is None and not held.over:
+            held.over = True
+            self._room.over(held.queue_name)
         outcomes.conclude(self, held)
         staging.stage(self, held)
         self.committer.submit(
@@ -422,7 +425,7 @@ class RedisBroker(QueueingBroker):
         if self.holds.pop((held.hold.stream, held.hold.entry), None) is None:
             return
         if held.place is None:
-            self._room.remove(held.queue_name)
+            self._room.remove(held.queue_name, over=held.over)
         else:
             held.place()
 

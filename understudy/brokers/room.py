@@ -3,6 +3,9 @@
 Held too few, threads wait for the server; held too many, messages wait here that another worker could run. What is
 right depends on how long the bodies take, so it is measured: as many as are worked off in ``HORIZON`` seconds. Bodies
 of seconds give the number that the worker asks for, twice its threads; no-ops some hundreds.
+
+Those whose bodies are over and that wait for the server alone do not count: else the threads would stand still while it
+works, and it while they do. But there may be no more of them than of the others.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ class Room:
         self._said = said
         self._threads = threads
         self._held: dict[str, int] = {}
+        #: Queue -> how many of those that are held wait for their settlement alone.
+        self._over: dict[str, int] = {}
         self._gone: dict[str, int] = {}
         #: Queue -> when it was measured, how many had gone by then, how many went in a second.
         self._rates: dict[str, tuple[float, int, float]] = {}
@@ -48,14 +53,24 @@ class Room:
         with self._lock:
             self._held[queue] = self._held.get(queue, 0) + count
 
-    def remove(self, queue: str) -> None:
-        """One less."""
+    def over(self, queue: str) -> None:
+        """The body of one of them is over."""
         with self._lock:
-            held = self._held[queue] = self._held[queue] - 1
+            self._over[queue] = self._over.get(queue, 0) + 1
+            self._tell(queue)
+
+    def remove(self, queue: str, *, over: bool = False) -> None:
+        """One less, of which was said before that it is ``over`` or not."""
+        with self._lock:
+            self._held[queue] -= 1
+            self._over[queue] = self._over.get(queue, 0) - over
             self._gone[queue] = self._gone.get(queue, 0) + 1
-            # Whoever waits is not woken a hundred times to see that there is not room enough yet.
-            if self._waiting and held <= self._awaited.get(queue, held):
-                self._changed.notify_all()
+            self._tell(queue)
+
+    def _tell(self, queue: str) -> None:
+        # Whoever waits is not woken a hundred times to see that there is not room enough yet.
+        if self._waiting and self._held[queue] - self._over.get(queue, 0) <= self._awaited.get(queue, MOST):
+            self._changed.notify_all()
 
     def limit(self, queue: str, asked: int) -> int:
         """How many may be held, when the worker asks for ``asked``."""
@@ -81,15 +96,21 @@ class Room:
         It is when half of them may. Where somebody has said how many, one is enough: no thread shall wait.
         """
         limit = self.limit(queue, asked)
-        enough = 1 if self._said(queue) is not None else max(1, limit // 2)
+        exact = self._said(queue) is not None
+        enough = 1 if exact else max(1, limit // 2)
+
+        def room() -> int:
+            discount = 0 if exact else min(self._over.get(queue, 0), limit)
+            return limit - self._held.get(queue, 0) + discount
+
         with self._lock:
             self._waiting += 1
             self._awaited[queue] = limit - enough
             try:
-                self._changed.wait_for(lambda: limit - self._held.get(queue, 0) >= enough, timeout)
+                self._changed.wait_for(lambda: room() >= enough, timeout)
             finally:
                 self._waiting -= 1
-            return limit - self._held.get(queue, 0)
+            return room()
 
     def _rate(self, queue: str) -> float:
         now, gone = clock.monotonic(), self._gone.get(queue, 0)

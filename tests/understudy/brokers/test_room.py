@@ -10,6 +10,7 @@ import pytest
 from tests.understudy.brokers.helpers import SOON
 from understudy import clock
 from understudy.brokers.room import HORIZON, MOST, Room
+from understudy.testing.conditions import wait_until
 
 
 def test_room_is_waited_for_until_half_of_it_is_free() -> None:
@@ -99,3 +100,42 @@ def test_whoever_waits_is_not_woken_before_there_is_room_enough(monkeypatch: pyt
     waiter.join(SOON)
     assert not waiter.is_alive()
     assert woken == [5]
+
+
+def test_what_waits_for_its_settlement_alone_makes_room_for_as_many_again() -> None:
+    room = Room()
+    room.add("q", 20)
+    assert room.wait("q", 10, 0) == -10
+    for _ in range(8):
+        room.over("q")
+    assert room.wait("q", 10, 0) == -2
+    for _ in range(12):
+        room.over("q")
+    assert room.wait("q", 10, 0) == 0, "not more than one may hold"
+    for _ in range(15):
+        room.remove("q", over=True)
+    assert room.wait("q", 10, 0) == 10
+    room.add("q", 10)
+    assert room.wait("q", 10, 0) == 0
+
+
+def test_whoever_waits_is_told_when_enough_are_over() -> None:
+    room = Room()
+    room.add("q", 10)
+    found: list[int] = []
+    waiter = threading.Thread(target=lambda: found.append(room.wait("q", 10, SOON)))
+    waiter.start()
+    wait_until(lambda: room._waiting)
+    for _ in range(5):
+        room.over("q")
+    waiter.join()
+    assert found == [5]
+
+
+def test_where_somebody_said_how_many_they_count_until_they_are_settled() -> None:
+    room = Room(said={"q": 1}.get, threads=lambda: 1)
+    room.add("q", 2)
+    room.over("q")
+    assert room.wait("q", 16, 0) == 0
+    room.remove("q", over=True)
+    assert room.wait("q", 16, 0) == 1

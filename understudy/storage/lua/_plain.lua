@@ -64,14 +64,9 @@ local function settled(outcome, group, at, absent)
     for _, failed in ipairs(FAILED) do if field == failed then return false end end
   end
   if claim then
-    local held_by
-    local name = outcome.name
-    outcome.claimed = redis.call('HGETALL', name)
-    for i = 1, #outcome.claimed, 2 do
-      if outcome.claimed[i] == 'token' then held_by = outcome.claimed[i + 1] end
-      if outcome.claimed[i] == 'after' then return false end
-    end
-    if held_by ~= ARGV[claim + 2] then return false end
+    local held = redis.call('HMGET', outcome.name, 'token', 'status', 'after', 'until')
+    if held[1] ~= ARGV[claim + 2] or held[2] ~= 'running' or held[3] then return false end
+    outcome.claimed_until = held[4]
     local items = outcome.items
     if not absent.items and redis.call('EXISTS', items) == 1 then return false end
   end
@@ -88,6 +83,13 @@ local function settled(outcome, group, at, absent)
     redis.call('PEXPIRE', name, stays)
   end
   return redis.call('XACK', outcome.stream, group, outcome.entry) == 1
+end
+
+-- held_again(name, believed): the claim as it was: running, and without a result or a TTL.
+local function held_again(name, believed)
+  redis.pcall('HSET', name, 'status', 'running', 'until', believed)
+  redis.pcall('HDEL', name, 'result')
+  redis.pcall('PERSIST', name)
 end
 
 local function as_it_was(name, flat)
@@ -172,7 +174,7 @@ local function settle_plain(outcomes, group, at)
       outcome.committed = true
       committed[#committed + 1] = outcome
     else
-      if outcome.completed then as_it_was(outcome.name, outcome.claimed) end
+      if outcome.completed then held_again(outcome.name, outcome.claimed_until) end
       if outcome.found then as_it_was(outcome.record, outcome.found) end
     end
   end

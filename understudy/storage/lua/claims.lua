@@ -39,28 +39,31 @@ local function twin(found, token, id, stream)
   return found[1] == 'running' and theirs == own and is_held(stream, entry)
 end
 
-local replies, taken = {}, {}
-for i = 1, count do
-  local claim, items, record, stream = KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], KEYS[4 * i + 1]
-  local token, entry, id = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
-  local found, seen = {}, {}
-  if not untouched or taken[claim] then
-    found = redis.pcall('HMGET', claim, 'status', 'token', 'after', 'until', 'owner')
-    seen = redis.pcall('HMGET', record, 'state', 'expires_at')
-  end
-  replies[i] = '-'
+local taken = {}
+-- claim(i): claims a key that nobody has used, if its delivery is held.
+local function claim(i)
+  local name, stream, entry = KEYS[4 * i - 2], KEYS[4 * i + 1], ARGV[3 * i + 1]
+  if not is_held(stream, entry) then return false end
+  taken[name] = true
+  redis.call('HSET', name, 'v', '1', 'status', 'running', 'owner', ARGV[3 * i + 2], 'token', ARGV[3 * i], 'until', believed)
+  return true
+end
+
+-- look(i): the letter where something may lie under the keys.
+local function look(i)
+  local name, items, record, token = KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], ARGV[3 * i]
+  local found = redis.pcall('HMGET', name, 'status', 'token', 'after', 'until', 'owner')
+  local seen = redis.pcall('HMGET', record, 'state', 'expires_at')
   -- A key that holds something else must not keep the neighbours from theirs.
-  if not found.err and not seen.err then
-    local ended = seen[1] and terminal(seen[1]) and not expired(seen[2], at)
-    if found[1] == 'running' and found[2] == token and not found[3] then
-      replies[i] = 'r'
-    elseif not found[1] and not ended and (untouched or redis.call('EXISTS', items) == 0) and is_held(stream, entry) then
-      taken[claim] = true
-      redis.call('HSET', claim, 'v', '1', 'status', 'running', 'owner', id, 'token', token, 'until', believed)
-      replies[i] = 'r'
-    elseif ended or twin(found, token, id, stream) then
-      replies[i] = 'd'
-    end
-  end
+  if found.err or seen.err then return '-' end
+  if found[1] == 'running' and found[2] == token and not found[3] then return 'r' end
+  local ended = seen[1] and terminal(seen[1]) and not expired(seen[2], at)
+  if not found[1] and not ended and (untouched or redis.call('EXISTS', items) == 0) and claim(i) then return 'r' end
+  return (ended or twin(found, token, ARGV[3 * i + 2], KEYS[4 * i + 1])) and 'd' or '-'
+end
+
+local replies = {}
+for i = 1, count do
+  if untouched and not taken[KEYS[4 * i - 2]] then replies[i] = claim(i) and 'r' or '-' else replies[i] = look(i) end
 end
 return table.concat(replies)
