@@ -53,7 +53,7 @@ def test_a_kill_at_any_exchange_of_a_success_leaves_one_outcome(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_in_doubt_is_only_what_had_been_claimed(
+def test_in_doubt_is_only_what_had_begun(
     broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults, exchange: str, when: When
 ) -> None:
     ran: list[int] = []
@@ -66,14 +66,13 @@ def test_in_doubt_is_only_what_had_been_claimed(
     message = body.send(1)
     faults.kill_at(exchange, when=when)
     until_done(drain, freezer)
-    # From the claim on nobody knows whether the body had begun.
-    claimed_and_not_committed = (exchange, when) in [
-        ("claim", "after"),
+    # The beginning is recorded before the body, so from then on nobody knows how far it came.
+    begun_and_not_committed = (exchange, when) in [
         ("started", "before"),
         ("started", "after"),
         ("settle", "before"),
     ]
-    if claimed_and_not_committed:
+    if begun_and_not_committed:
         assert type(handle(message).result).__name__ == "InDoubt"
         assert len(ran) <= 1
     else:
