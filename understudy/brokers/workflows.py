@@ -151,11 +151,13 @@ def fan(broker: Transport, only: str | None = None) -> int:
     Raises:
       ServerUnavailable: the server could not be asked.
     """
-    storage, moved = broker.storage, 0
-    for raw in storage.call("SMEMBERS", storage.keys.fanouts):
-        workflow, _, node = raw.decode().rpartition(" ")
-        if only is None or workflow == only:
-            moved += _fan_one(broker, workflow, node)
+    storage, moved, before = broker.storage, 0, -1
+    while moved > before:  # a member may begin with a group of its own
+        before = moved
+        for raw in storage.call("SMEMBERS", storage.keys.fanouts):
+            workflow, _, node = raw.decode().rpartition(" ")
+            if only is None or workflow == only:
+                moved += _fan_one(broker, workflow, node)
     return moved
 
 

@@ -155,6 +155,15 @@ def test_a_failed_member_leaves_the_others_running(
     assert (header.completed_count, header.failed(), header.successful(), header.ready()) == (2, True, False, True)
 
 
+def test_groups_that_begin_with_groups_begin_to_the_last_one(drain: Drain, sub: Actor[..., int]) -> None:
+    found: Any = sub.message(3, 1)
+    for _ in range(5):
+        found = group(found, policy="partial")
+    flow = found.run()
+    drain()
+    assert flow.get() == [[[[[2]]]]]
+
+
 def test_in_the_place_of_a_member_that_ended_in_a_group_that_failed_stands_an_exception(
     broker: RedisBroker, drain: Drain, sub: Actor[..., int], boom: Actor[..., None]
 ) -> None:
