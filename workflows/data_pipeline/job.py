@@ -8,6 +8,7 @@ from typing import Literal, NotRequired, TypedDict
 from tasks.adapters.files import BadFile, Chunk, Kind, Options, find
 from tasks.adapters.kinds import PYTHON
 from tasks.adapters.sweeping import PIPELINE_QUARANTINE, PIPELINE_WORK
+from understudy.options import did_you_mean
 
 #: Where the files between the steps are, and what was refused, below ``FILES_ROOT`` or as a URL.
 WORK, QUARANTINE = PIPELINE_WORK, PIPELINE_QUARANTINE
@@ -117,4 +118,5 @@ def kind_and_need(told: str) -> tuple[Kind, bool]:
     for kind in PYTHON:
         if told.removesuffix("!") == kind:
             return kind, told.endswith("!")
-    raise ValueError(f"{told!r} is no kind of column; there are {', '.join(PYTHON)}, and each with ! if required")
+    hint = did_you_mean(told.removesuffix("!"), PYTHON)
+    raise ValueError(f"{told!r} is no kind of column{hint}; there are {', '.join(PYTHON)}, and each with ! if required")

@@ -38,6 +38,7 @@ def plan(
     """The job, and the chunks of its source. Arguments and errors are those of ``run_pipeline``."""
     check_share(max_bad, field="max_bad")
     check_names(key, field="key")
+    check_names(missing, field="missing")
     if chunk_rows < 1:
         raise ValueError(f"chunk_rows={chunk_rows!r} is the number of rows of a chunk, at least 1")
     if policy not in ("fail", "partial"):

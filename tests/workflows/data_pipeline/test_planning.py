@@ -30,6 +30,7 @@ def test_without_a_key_it_is_the_number_of_the_row(unsteady: Unsteady) -> None:
         ({"max_bad": 5}, "max_bad is a share of the rows, from 0 to 1, not 5"),
         ({"max_bad": float("nan")}, "max_bad is a share"),
         ({"key": "id"}, "key is a list of names"),
+        ({"missing": "NA"}, "missing is a list of names"),
         ({"table": "understudy_ledger"}, "Understudy's own"),
         ({"chunk_rows": 0}, "chunk_rows=0"),
         ({"policy": "some"}, "'fail' or 'partial'"),
