@@ -70,7 +70,7 @@ def export_rows(
       columns: what is written, in order; everything when left out.
       kinds: what columns hold, for Parquet and XLSX, where a type must not depend on the values of a page.
       database: the variable that has the URL, as ``env:WAREHOUSE_URL``; DATABASE_URL when left out.
-      expires_in: seconds after which the file may be removed (``purge_expired_exports``); None for never.
+      expires_in: seconds after which the file may be removed (``clean_up``); None for never.
 
     Raises:
       DatabaseRefused: no such table or column, not a query, no key, or one that is null or comes twice; nothing was
