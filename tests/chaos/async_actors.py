@@ -10,7 +10,7 @@ import time
 
 import tasks
 from tests.chaos.journal import Noting, effect
-from understudy import actor, each, progress
+from understudy import actor, each, progress, retry
 from understudy.errors import SoftTimeLimitExceeded
 from understudy.execution import current
 
@@ -138,6 +138,27 @@ async def apart(name: str) -> list[object]:
     except SoftTimeLimitExceeded:
         return [name, os.getpid()]
     return []
+
+
+@actor(queue_name="chaos", isolation="process")
+async def at_once(name: str) -> int:
+    """In a process of its own, several things at once: one of them asks for another run, one reports from a thread."""
+    execution = current()
+    assert execution is not None
+    retries = execution.retries
+
+    async def fails() -> None:
+        if not retries:
+            raise retry(delay=0)
+
+    def reports() -> None:
+        naps.send_with_options(args=(f"{name}-sent", 0), when="committed")
+        progress.update(3, 4)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fails())
+        group.create_task(asyncio.to_thread(reports))
+    return retries
 
 
 @actor(queue_name="chaos")

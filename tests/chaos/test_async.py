@@ -134,6 +134,7 @@ def test_p11_sigterm_while_the_server_is_away_burns_nothing(stage: Plant) -> Non
 def test_limits_revokes_and_a_body_that_blocks_the_loop(stage: Plant) -> None:
     worker = start(stage, UNDERSTUDY_HEARTBEAT_TIMEOUT="1s")
     over, warned, swallows = (stage.send(name, name) for name in ("overdue", "warned", "swallows"))
+    at_once = stage.send("at_once", "at_once")
     apart, revoked = stage.send("apart", "apart"), stage.send("naps", "revoked", 600)
     wait_until(lambda: stage.effects()["revoked begins"], timeout=TIMEOUT)
     revoked.revoke(terminate=True)
@@ -149,6 +150,10 @@ def test_limits_revokes_and_a_body_that_blocks_the_loop(stage: Plant) -> None:
     # It caught the cancellation and went on, and its end and began anew; then it was left where it stood.
     assert stage.effects()["swallows goes on"] == 3
     assert apart.get(timeout=TIMEOUT)[1] not in worker.processes()
+    assert (at_once.get(timeout=TIMEOUT), at_once.retries) == (1, 1)
+    assert at_once.progress == {"current": 3, "total": 4}
+    wait_until(lambda: stage.effects()["at_once-sent"], timeout=TIMEOUT)
+    assert stage.effects()["at_once-sent"] == 1, "what the first run wanted to send with its success was not sent"
 
     blocks = stage.send("blocks", "blocks", 1.6)
     wait_until(lambda: stage.effects()["blocks begins"], timeout=TIMEOUT)
