@@ -33,6 +33,8 @@ HALVES = 2
 #: Seconds between two looks whether there is something to begin, or whether all have ended.
 TIMEOUT = 1.0
 LOOK_AGAIN = 0.05
+#: Seconds in which the loop takes what it was given last, if nobody blocks it.
+LAST = 0.5
 #: Seconds in which bodies that were cut off have ended, and in which at least one more of them is settled.
 CUT_OFF = GRACE + 1.0
 
@@ -76,7 +78,7 @@ class Crew:
         end = clock.monotonic() + self._broker.grace
         while not self._broker.grace_over.is_set() and clock.monotonic() < end:
             if self.lane.wait_until_empty(LOOK_AGAIN):
-                return
+                break
         self.cut_off()
 
     def cut_off(self) -> None:
@@ -104,6 +106,11 @@ class Crew:
         """End everything."""
         self._enough.set()
         self._stop.set()
+        passed = threading.Event()
+        if self.loop.loop.is_running():
+            # Behind what was given to it last, which goes back.
+            self.loop.loop.call_soon_threadsafe(passed.set)
+            passed.wait(LAST)
         self._ended.put(None)
         for thread in self._threads:
             thread.join(2 * TIMEOUT + 1)
