@@ -181,7 +181,7 @@ class WorkflowHandle(Handle):
         Args:
           from_step: a step of the outermost chain (its handle, id or number) from which on everything runs anew,
             although it had succeeded.
-          with_args: the arguments of that step, in place of its own and of the result before it.
+          with_args: the arguments of that step from now on, in place of its own and of the result before it.
 
         Raises:
           NotResumable: it has not failed, or was revoked; the message says what can be done.

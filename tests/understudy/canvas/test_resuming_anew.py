@@ -18,6 +18,9 @@ from understudy.testing.faults import Faults
 
 Drain = Callable[..., int]
 
+#: What the scripts decide is tested on a server too, and no more.
+pytestmark = pytest.mark.brokers("stub")
+
 
 class World:
     """Actors that note their runs; what is in ``broken`` fails."""
@@ -63,6 +66,7 @@ def world(broker: RedisBroker) -> World:
 # -- what had failed -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.brokers("stub", "server")
 def test_a_member_whose_continuation_had_failed_runs_anew(world: World, drain: Drain) -> None:
     world.broken = {"a"}
     member = world.goes_on.message_with_options(args=("a",), immutable=True)
@@ -106,6 +110,7 @@ def test_a_handle_sees_what_others_have_resumed(world: World, drain: Drain) -> N
 # -- idempotency -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.brokers("stub", "server")
 def test_a_step_that_runs_anew_does_not_answer_with_its_old_result(world: World, drain: Drain) -> None:
     both = group(world.by_id.message(), world.by_value.message())
     flow = chain(world.by_id.message(1), world.by_id.message(), both).run()
@@ -164,6 +169,7 @@ def test_a_worker_that_dies_at_a_step_that_runs_anew(
     assert world.ran.count(2) == 2 + ((name, when) == ("settle", "before"))
 
 
+@pytest.mark.brokers("stub", "server")
 @pytest.mark.parametrize("idempotency", [None, Idempotency()])
 def test_a_step_that_runs_anew_does_its_items_anew(broker: RedisBroker, drain: Drain, idempotency: Any) -> None:
     ran: list[int] = []
@@ -213,6 +219,7 @@ def late(world: World, drain: Drain, freezer: FrozenDateTimeFactory, **expiry: A
     return flow
 
 
+@pytest.mark.brokers("stub", "server")
 def test_a_resume_gives_all_steps_their_span_anew(world: World, drain: Drain, freezer: FrozenDateTimeFactory) -> None:
     flow = late(world, drain, freezer, expires=60)
     freezer.tick(59)
