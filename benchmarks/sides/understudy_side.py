@@ -18,6 +18,7 @@ from understudy import ConcurrencyLimit, Idempotency, RateLimit, chain, chord, p
 from understudy.durations import to_millis
 from understudy.runtime import install
 from understudy.settings import Settings, load
+from understudy.supervisor.boot import freeze
 
 from .base import QUEUE, Bodies
 
@@ -62,6 +63,7 @@ class UnderstudySide:
         self.actors["isolated"] = import_module("benchmarks.sides.isolated").isolated
 
     def start_worker(self, threads: int) -> None:
+        freeze()  # as every process of `understudy worker` does before it starts
         dramatiq.Worker(self.broker, worker_threads=threads).start()
 
     def send(self, kind: str, index: int) -> None:

@@ -6,6 +6,7 @@ imported, which would touch every service that sends.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -34,6 +35,16 @@ def boot(settings: Settings) -> SettlingBroker:
     broker = import_modules(settings.modules)
     broker.emit_after("process_boot")
     return broker
+
+
+def freeze() -> None:
+    """Keep the garbage collector from what is loaded by now.
+
+    None of it ever goes, and there are some hundred thousands of objects: to look at all of them again whenever a
+    quarter as many were made since took a fifth of a process that works off short messages.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def import_modules(modules: Sequence[str]) -> SettlingBroker:

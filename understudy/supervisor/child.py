@@ -31,7 +31,7 @@ from understudy.durations import to_millis
 from understudy.errors import EmbeddedServerError, ServerUnavailable, SettingsError
 from understudy.settings import Settings, load
 
-from .boot import CannotStart, boot
+from .boot import CannotStart, boot, freeze
 from .limits import Meter, mebibytes, resident_memory, spread
 from .messages import (
     CLOSE_GRACE,
@@ -142,6 +142,7 @@ class Child:
         )
         _put_first(broker, meter)
         worker = Worker(broker, queues=self._queues or None, worker_threads=settings.threads)
+        freeze()
         with self._deciding:
             self._working = True
         worker.start()

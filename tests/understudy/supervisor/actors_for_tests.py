@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -19,6 +20,11 @@ _kept: list[bytes] = []
 @actor(queue_name="sums")
 def pid() -> int:
     return os.getpid()
+
+
+@actor(queue_name="sums")
+def frozen() -> int:
+    return gc.get_freeze_count()
 
 
 @actor(queue_name="sums")

@@ -73,6 +73,12 @@ def test_it_comes_up_drains_and_ends_in_good_order(spawn: Nursery) -> None:
     assert child.said == [Up(), Draining("shutdown")]
 
 
+def test_the_collector_does_not_look_at_what_is_loaded(spawn: Nursery) -> None:
+    child = spawn()
+    child.await_report(Up())
+    assert spawn.rig.send("frozen").get(timeout=TIMEOUT) > 10_000
+
+
 def test_a_terminal_does_not_reach_it(spawn: Nursery) -> None:
     child = spawn()
     for number in (signal.SIGINT, signal.SIGHUP):  # also before it has set its signals
