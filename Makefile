@@ -23,7 +23,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test lint check matrix matrix-page conformance conformance-celery chaos bench format lock clean
+.PHONY: help install demo up test lint check matrix matrix-page throughput conformance conformance-celery chaos bench format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +73,9 @@ matrix: $(STAMP) ## Print the test matrix: every actor against retry, timeout, p
 
 matrix-page: $(STAMP) ## Run it, and write docs/reference/matrix.md (a test tells when it is stale)
 	@exec $(BIN)/python -m tests.matrix --page docs/reference/matrix.md
+
+throughput: $(STAMP) ## Measure the main actor of each domain, and write docs/reference/throughput.md
+	@exec $(BIN)/python -m tests.matrix.mains --page docs/reference/throughput.md
 
 conformance: $(STAMP) ## Print every behaviour of Celery that was recorded, and what happens here
 	@exec $(BIN)/python -m tests.conformance

@@ -31,9 +31,9 @@ class Domain:
         }
         self.peak = 0
 
-    def start(self) -> Worker:
-        """One more worker on all of ``tasks``."""
-        return self.plant.worker(module="tasks", threads=2, environment=self.environment)
+    def start(self, *, module: str = "tasks", threads: int = 2) -> Worker:
+        """One more worker on all of ``tasks``, or of another module."""
+        return self.plant.worker(module=module, threads=threads, environment=self.environment)
 
     def send(self, queue: str, actor: str, *args: Any, **kwargs: Any) -> Handle:
         """Send by name."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from .table import write
-from .verdicts import VERDICTS, Verdicts
+from .verdicts import MAIN_VERDICTS, VERDICTS, Verdicts
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -24,10 +24,11 @@ class _Keep:
     """A pytest plugin: keeps what the run has noted when the run is over."""
 
     def __init__(self) -> None:
-        self.verdicts = Verdicts()
+        self.verdicts, self.mains = Verdicts(), Verdicts()
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.verdicts = session.config.stash.get(VERDICTS, self.verdicts)
+        self.mains = session.config.stash.get(MAIN_VERDICTS, self.mains)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,21 +47,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.k is not None:
         options += ["-k", given.k]
     code = pytest.main([*options, *map(str, given.paths)], plugins=[keep])
-    verdicts = keep.verdicts
+    verdicts, mains = keep.verdicts, keep.mains
     if given.json is not None:
-        given.json.write_text(json.dumps(verdicts.as_json(), indent=2) + "\n")
+        told = verdicts.as_json() | ({"mains": mains.as_json()} if mains.cells else {})
+        given.json.write_text(json.dumps(told, indent=2) + "\n")
     if given.page is not None and verdicts.cells:
         from .page import page  # it imports the cells, for which pytest had to prepare the ground
 
-        given.page.write_text(page(verdicts))
-    sys.stdout.write("\n")
-    write(verdicts, sys.stdout)
-    if not verdicts.cells:
+        given.page.write_text(page(verdicts, mains))
+    for table in (verdicts, mains):
+        if table.cells:
+            sys.stdout.write("\n")
+            write(table, sys.stdout)
+    if not verdicts.cells and not mains.cells:
         sys.stdout.write("no cell was run\n")
         return 1
-    if code != 0 and not verdicts.counts()["FAIL"]:
+    failed = verdicts.counts()["FAIL"] + mains.counts()["FAIL"]
+    if code != 0 and not failed:
         sys.stdout.write("every cell is in order, but a test of the matrix itself is not: see above\n")
-    return 1 if code != 0 or verdicts.counts()["FAIL"] else 0
+    return 1 if code != 0 or failed else 0
 
 
 if __name__ == "__main__":

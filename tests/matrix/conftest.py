@@ -10,10 +10,11 @@ import pytest
 from tests.tasks.conftest import channels, smtp, store, web
 from tests.tasks.stores import unsteady
 
-from .verdicts import VERDICTS, Verdicts, failure_of
+from .mains.trials import TRIALS
+from .verdicts import MAIN_VERDICTS, VERDICTS, WORKERS, Verdicts, failure_of
 
 # The cases are not in test_*.py files, and a failed assertion in them shall show its values all the same.
-pytest.register_assert_rewrite("tests.matrix.cases", "tests.matrix.planted")
+pytest.register_assert_rewrite("tests.matrix.cases", "tests.matrix.planted", "tests.matrix.mains")
 
 __all__ = ["channels", "pytest_runtest_makereport", "smtp", "store", "unsteady", "web"]
 
@@ -28,4 +29,7 @@ def pytest_runtest_makereport(
     if cell is not None and "broker_kind" in params:
         verdicts = item.config.stash.setdefault(VERDICTS, Verdicts())
         verdicts.note(cell, params["broker_kind"], failure=failure_of(report, call), decides="cell" in params)
+    if "trial" in params:
+        mains = item.config.stash.setdefault(MAIN_VERDICTS, Verdicts(list(TRIALS)))
+        mains.note(params["trial"], WORKERS, failure=failure_of(report, call))
     return report

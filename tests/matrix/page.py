@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .cells import Cell
-from .table import header, lines, notes
-from .verdicts import Verdict, Verdicts
+from .mains.section import section
+from .mains.trials import Trial
+from .table import header, lines, notes, shown
+from .verdicts import Verdicts
 
 #: The kinds of broker, in the order of a run.
 BROKERS = ("stub", "server")
@@ -19,12 +21,15 @@ subjects and their entries give. What a row asks, and how an excuse is granted, 
 """
 
 
-def page(verdicts: Verdicts) -> str:
-    """The page, in Markdown."""
-    return "\n".join(_page(verdicts)) + "\n"
+def page(verdicts: Verdicts, mains: Verdicts | None = None) -> str:
+    """The page, in Markdown; with the verdicts on ``mains`` if those were run."""
+    lines = list(_page(verdicts))
+    if mains is not None and mains.cells:
+        lines += section(mains)
+    return "\n".join(lines) + "\n"
 
 
-def promised(cells: Iterable[Cell], brokers: Iterable[str] = BROKERS) -> Verdicts:
+def promised(cells: Iterable[Cell | Trial], brokers: Iterable[str] = BROKERS) -> Verdicts:
     """What a run of ``cells`` in order gives: each reads what it aims at, and what is wrong before anything runs is
     a failure."""
     verdicts, columns = Verdicts(), list(brokers)
@@ -42,12 +47,7 @@ def _page(verdicts: Verdicts) -> Iterator[str]:
     yield f"| {' | '.join(titles)} |"
     yield "|" + "---|" * len(titles)
     for name, cells in sorted(lines(verdicts), key=lambda line: (verdicts.kinds[line[0]], line[0])):
-        shown = name.removeprefix(f"{verdicts.kinds[name]}:")
-        yield f"| `{shown}` | {verdicts.kinds[name]} | {' | '.join(map(_cell, cells))} |"
+        title = name.removeprefix(f"{verdicts.kinds[name]}:")
+        yield f"| `{title}` | {verdicts.kinds[name]} | {' | '.join(map(shown, cells))} |"
     yield ""
     yield from (f"- {note}" for note in notes(verdicts))
-
-
-def _cell(verdicts: list[Verdict]) -> str:
-    words = [verdict.word for verdict in verdicts]
-    return words[0] if len(set(words)) == 1 else " / ".join(words)

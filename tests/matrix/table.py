@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .verdicts import Verdict, Verdicts
+from .verdicts import WORKERS, Verdict, Verdicts
 
 _STYLES = {"pass": "green", "FAIL": "bold red", "excused": "dim", "due": "yellow"}
 _NONE = Verdict("FAIL", "did not run")
@@ -40,6 +40,12 @@ def header(verdicts: Verdicts) -> list[str]:
     return [row.replace("_", " ") for row in verdicts.rows]
 
 
+def shown(cell: list[Verdict]) -> str:
+    """A cell as a word where all columns agree, else a word for each."""
+    words = [verdict.word for verdict in cell]
+    return words[0] if len(set(words)) == 1 else " / ".join(words)
+
+
 def _rich(verdicts: Verdicts) -> Table:
     table = Table("subject", *header(verdicts), caption=f"in each cell: {' / '.join(verdicts.columns)}")
     for name, cells in lines(verdicts):
@@ -67,6 +73,8 @@ def notes(verdicts: Verdicts) -> Iterator[str]:
                     found.setdefault((verdict.word, verdict.detail), {})[where] = None
     for (word, detail), places in sorted(found.items(), key=lambda note: list(_STYLES).index(note[0][0])):
         yield f"{word}: {detail}: {', '.join(places)}"
-    sizes = (len(verdicts.cells), "subject"), (len(verdicts.rows), "row"), (len(verdicts.columns), "broker")
+    sizes = [(len(verdicts.cells), "subject"), (len(verdicts.rows), "row")]
+    if verdicts.columns != [WORKERS]:
+        sizes.append((len(verdicts.columns), "broker"))
     size = " x ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in sizes)
     yield f"{size}: {summary(verdicts)}"

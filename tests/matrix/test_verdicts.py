@@ -26,6 +26,13 @@ def test_a_cell_reads_pass_excused_or_due_when_its_test_passed() -> None:
     assert noted(CELLS["chain_stop"], None).word == "due"
 
 
+def test_rows_stand_in_the_order_that_was_given() -> None:
+    verdicts = Verdicts(["timeout", "retry"])
+    for row in ("retry", "timeout"):
+        verdicts.note(CELLS[row], "stub", failure=None)
+    assert verdicts.rows == ["timeout", "retry"]
+
+
 def test_a_failure_in_any_phase_is_never_taken_back() -> None:
     assert noted(RETRY, None, "broken", None) == Verdict("FAIL", "broken")
     assert noted(RETRY, None, None, "clean-up broken") == Verdict("FAIL", "clean-up broken")

@@ -3,6 +3,7 @@ before pytest has prepared the ground."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .cells import Cell
+    from .mains.trials import Trial
 
 Word = Literal["pass", "FAIL", "excused", "due"]
 WORDS: tuple[Word, ...] = ("pass", "FAIL", "excused", "due")
@@ -27,19 +29,20 @@ class Verdicts:
     """The verdicts of one run.
 
     Attributes:
-      rows: the rows, in order.
+      rows: the rows that have a verdict, in the ``order`` that was given, else as they came.
       columns: the kinds of broker, in the order in which they came.
       cells: subject -> row -> column -> verdict.
       kinds: what each subject is: an actor, a workflow, a periodic job.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Sequence[str] = ()) -> None:
+        self._order = list(order)
         self.rows: list[str] = []
         self.columns: list[str] = []
         self.cells: dict[str, dict[str, dict[str, Verdict]]] = {}
         self.kinds: dict[str, str] = {}
 
-    def note(self, cell: Cell, column: str, *, failure: str | None, decides: bool = True) -> None:
+    def note(self, cell: Cell | Trial, column: str, *, failure: str | None, decides: bool = True) -> None:
         """One phase (set-up, call, clean-up) of one test of ``cell`` has ended. A failure is never taken back;
         a test that does not decide can only make the cell fail."""
         if failure is None and not decides:
@@ -47,6 +50,8 @@ class Verdicts:
         for known, new in ((self.rows, cell.row), (self.columns, column)):
             if new not in known:
                 known.append(new)
+        if self._order:
+            self.rows.sort(key=self._order.index)
         self.kinds[cell.subject.name] = cell.subject.kind
         by_column = self.cells.setdefault(cell.subject.name, {}).setdefault(cell.row, {})
         before = by_column.get(column)
@@ -77,6 +82,9 @@ class Verdicts:
 
 #: Where the run keeps them: in ``config.stash``.
 VERDICTS = pytest.StashKey[Verdicts]()
+#: Where it keeps those of the main actors, and their one column.
+MAIN_VERDICTS = pytest.StashKey[Verdicts]()
+WORKERS = "workers"
 
 
 def failure_of(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str | None:

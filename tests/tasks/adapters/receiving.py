@@ -15,7 +15,7 @@ class Receiver:
     """Attributes:
     answers: status and headers of the next answers; 200 when there is none left.
     seen: method, path, headers and body of every request.
-    silent: set to let requests wait for ever.
+    silent: set to let requests wait until it is unset.
     """
 
     port: int = 0
@@ -30,17 +30,19 @@ class Receiver:
 
 
 @contextmanager
-def receiver(certificate: str | None = None, key: str | None = None) -> Iterator[Receiver]:
-    """A receiver on a free port of this machine; with a ``certificate`` over TLS."""
+def receiver(
+    certificate: str | None = None, key: str | None = None, *, address: str = "127.0.0.1"
+) -> Iterator[Receiver]:
+    """A receiver on a free port of ``address``; with a ``certificate`` over TLS."""
     state = Receiver(scheme="http" if certificate is None else "https")
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             state.seen.append(("POST", self.path, {name.lower(): text for name, text in self.headers.items()}, body))
-            if state.silent:
-                state.done.wait(30)
-                return
+            while state.silent:
+                if state.done.wait(0.02):
+                    return
             status, headers = state.answers.pop(0) if state.answers else (200, {})
             self.send_response(status)
             for name, text in headers.items():
@@ -58,7 +60,7 @@ def receiver(certificate: str | None = None, key: str | None = None) -> Iterator
         def handle_error(self, request: object, client_address: object) -> None:
             """A client that hangs up is what some tests are about."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server((address, 0), Handler)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
