@@ -71,13 +71,10 @@ class CircuitBreakers(Middleware):
             return
         policy = declared(execution.actor).circuit_breaker
         assert policy is not None
-        told = "done" if exception is None else "failed"
-        if isinstance(exception, SAYS_NOTHING) or execution.terminated:
-            told = "nothing"
-        elif exception is not None and not policy.covers(exception):
-            told = "done"  # it answered, if with a no
+        nothing = isinstance(exception, SAYS_NOTHING) or execution.terminated
+        told = "nothing" if nothing else policy.verdict(exception)
         try:
-            open_for = Circuits(settling.storage).tell(execution.circuit, execution.token, told, policy)  # type: ignore[arg-type]
+            open_for = Circuits(settling.storage).tell(execution.circuit, execution.token, told, policy)
         except ServerUnavailable as error:
             # The outcome is worth more than what is known of the circuit.
             logger.warning("%s: the circuit could not be told how it ended: %s", held, error)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from .breaking import CircuitBreaker
+from .breaking import CircuitBreaker, Told
 from .durations import to_millis, to_seconds
 from .storage.client import Storage, Value
 
-Told = Literal["done", "failed", "nothing"]
 #: Seconds for which a message that tries a circuit out is waited for, if nobody says how long its body may take.
 PROBE = 60.0
 

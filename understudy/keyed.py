@@ -11,6 +11,7 @@ import string
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from .choices import choose
 from .durations import Duration, to_seconds
@@ -27,7 +28,7 @@ Kind = Literal["bucket", "window"]
 
 
 class Keyed:
-    """What has a key template over the actor's arguments."""
+    """What has a key template over the actor's arguments: ``str.format``, and ``{url!h}`` for where a URL leads."""
 
     #: What the key is called in errors.
     called: ClassVar[str]
@@ -59,13 +60,34 @@ class Keyed:
           ValueError: the template does not fit the arguments, or they give an empty text.
         """
         try:
-            key = (self.key or "").format_map(arguments)
+            template = self.key or ""
+            # It is asked for every message, and Python's own is ten times as fast.
+            key = _FORMATTER.vformat(template, (), arguments) if "!h" in template else template.format_map(arguments)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             text = f"{type(error).__name__}: {error}"
             raise ValueError(f"{self.called} {self.key!r} does not fit the arguments: {text}") from error
         if not key:
             raise ValueError(f"{self.called} {self.key!r} is empty for these arguments")
         return key
+
+
+class _Formatter(string.Formatter):
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        return _destination(value) if conversion == "h" else super().convert_field(value, conversion)
+
+
+_FORMATTER = _Formatter()
+_PORTS = {"http": 80, "https": 443}
+
+
+def _destination(url: object) -> str:
+    """The host of a URL, with its port if that is not the usual one; an empty text for what is no URL."""
+    try:
+        parts = urlsplit(str(url))
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    return host if port is None or port == _PORTS.get(parts.scheme) else f"{host}:{port}"
 
 
 def _placeholders(template: str, *, field: str) -> Iterable[str]:
@@ -75,9 +97,11 @@ def _placeholders(template: str, *, field: str) -> Iterable[str]:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
         raise DeclarationError(f"{what} is not a template: {error}") from None
-    for _, name, spec, _ in parts:
+    for _, name, spec, conversion in parts:
         if name is None:
             continue
+        if conversion is not None and conversion not in "rsah":
+            raise DeclarationError(f"{what} converts by !{conversion}; there are !r, !s, !a, and !h: where a URL leads")
         head = _NAME_PARTS.split(name)[0]
         if not head.isidentifier():
             raise DeclarationError(f"{what} has the placeholder {{{name}}}; name an argument, as in {{user_id}}")
@@ -96,8 +120,9 @@ class RateLimit(Keyed):
     Args:
       limit: how many.
       per: within how long; a timedelta or seconds.
-      key: a template over the actor's arguments (``"smtp:{host}"``), or a text that is the same for all: whatever has
-        the same key shares the limit, also messages of other actors. When None the limit is that of the actor.
+      key: a template over the actor's arguments (``"smtp:{host}"``; ``{url!h}`` is the host of a URL), or a text that
+        is the same for all: whatever has the same key shares the limit, also messages of other actors. When None the
+        limit is that of the actor.
         ``send_with_options(rate_limit_key=...)`` overrides it.
       kind: ``"bucket"`` spaces them evenly (L01), with ``burst`` at once after a pause; ``"window"`` lets ``limit`` of
         them begin at any time, as long as no window of ``per`` has more.

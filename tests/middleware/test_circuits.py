@@ -26,11 +26,12 @@ class Service:
     def __init__(self) -> None:
         self.broken = True
         self.called: list[str] = []
+        self.answer: Exception = ConnectionError("down")
 
     def call(self, who: str, where: str = "a") -> str:
         self.called.append(who)
         if self.broken:
-            raise ConnectionError("down")
+            raise self.answer
         return who
 
 
@@ -102,6 +103,44 @@ def test_a_failure_that_is_no_sign_of_breakage_opens_nothing(drain: Drain, servi
         call.send(who, "a")
     drain()
     assert service.called == ["a", "b", "c"]
+
+
+def test_a_failure_that_says_nothing_closes_no_circuit(drain: Drain, service: Service) -> None:
+    call = caller(service, CircuitBreaker(failures=2, on=ConnectionError, answers=LookupError))
+
+    def fails(who: str, error: Exception) -> None:
+        service.answer = error
+        call.send(who, "a")
+        drain()
+
+    fails("a", ConnectionError())
+    fails("b", ValueError("before anything was called"))
+    fails("c", ConnectionError())
+    fails("d", ConnectionError())
+    assert service.called == ["a", "b", "c"], "the circuit is open: what came between said nothing"
+
+
+def test_an_answer_closes_it(drain: Drain, service: Service) -> None:
+    call = caller(service, CircuitBreaker(failures=2, on=ConnectionError, answers=LookupError))
+    for who, error in (("a", ConnectionError()), ("b", KeyError()), ("c", ConnectionError()), ("d", KeyError())):
+        service.answer = error
+        call.send(who, "a")
+        drain()
+    assert service.called == ["a", "b", "c", "d"]
+
+
+def test_a_time_limit_opens_it_whatever_on_covers(drain: Drain, freezer: FrozenDateTimeFactory) -> None:
+    called = []
+
+    @actor(circuit_breaker=CircuitBreaker(failures=1, on=ConnectionError), time_limit=10)
+    def hangs(who: str) -> None:
+        called.append(who)
+        freezer.tick(11)
+
+    for who in "ab":
+        hangs.send(who)
+    drain()
+    assert called == ["a"]
 
 
 def test_whoever_has_waited_too_long_fails_and_says_so(

@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from dramatiq.middleware import TimeLimitExceeded as InThread
 
 from understudy import CircuitBreaker
-from understudy.errors import DeclarationError
+from understudy.errors import DeclarationError, SoftTimeLimitExceeded, TimeLimitExceeded
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ from understudy.errors import DeclarationError
         ({"on": int}, "on"),
         ({"on": (OSError, str)}, "on"),
         ({"on": "OSError"}, "on"),
+        ({"answers": int}, "answers"),
         ({"key": "{"}, "key"),
         ({"key": 7}, "key"),
     ],
@@ -29,6 +31,20 @@ from understudy.errors import DeclarationError
 def test_a_wrong_field_is_named(wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(DeclarationError, match=rf"CircuitBreaker\.{field}"):
         CircuitBreaker(**wrong)
+
+
+def test_what_neither_counts_nor_is_an_answer_says_nothing() -> None:
+    breaker = CircuitBreaker(on=OSError, answers=(KeyError, TimeoutError))
+    assert breaker.verdict(None) == "done"
+    assert breaker.verdict(ConnectionError()) == "failed"
+    assert breaker.verdict(KeyError()) == "done"
+    assert breaker.verdict(TimeoutError()) == "failed", "what counts is no answer"
+    assert breaker.verdict(ValueError()) == "nothing"
+
+
+@pytest.mark.parametrize("limit", [TimeLimitExceeded(), SoftTimeLimitExceeded(), InThread()])
+def test_a_body_that_was_ended_at_a_time_limit_counts_whatever_is_declared(limit: BaseException) -> None:
+    assert CircuitBreaker(on=KeyError, answers=Exception).verdict(limit) == "failed"
 
 
 def test_which_failures_count_is_said_by_classes_or_by_a_function() -> None:

@@ -6,8 +6,9 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from understudy import CircuitBreaker
+from understudy.breaking import Told
 from understudy.brokers.redis import RedisBroker
-from understudy.circuits import Circuits, Told
+from understudy.circuits import Circuits
 
 POLICY = CircuitBreaker(failures=3, within=60, cooldown=10, longest=35)
 

@@ -51,6 +51,28 @@ def test_per_is_a_timedelta_or_seconds() -> None:
     assert RateLimit(1, per=timedelta(minutes=1)).seconds == RateLimit(1, per=60).seconds == 60
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://Shop.Example/hook?token=1", "shop.example"),
+        ("https://shop.example:443/other", "shop.example"),
+        ("http://shop.example:8080/", "shop.example:8080"),
+        ("https://u:p@[2001:db8::1]/", "2001:db8::1"),
+        ("no url", ""),
+        ("https://[", ""),
+        (7, ""),
+    ],
+)
+def test_a_key_may_take_the_destination_of_a_url(url: object, host: str) -> None:
+    assert RateLimit(1, key="webhook:{url!h}").render({"url": url}) == f"webhook:{host}"
+
+
+def test_a_key_has_a_conversion_that_is_known() -> None:
+    assert RateLimit(1, key="{a!r}").render({"a": "x"}) == "'x'"
+    with pytest.raises(DeclarationError, match=r"RateLimit.key '\{a!x\}' converts by !x; there are !r, !s, !a, and !h"):
+        RateLimit(1, key="{a!x}")
+
+
 def test_a_key_may_be_the_same_for_all_messages() -> None:
     assert RateLimit(1, key="smtp").placeholders == frozenset()
 
