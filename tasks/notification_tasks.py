@@ -16,6 +16,7 @@ import msgspec
 from tasks.adapters.channels import ChannelFailed, ChannelUnknown, Notice, Severity, open_channels
 from tasks.adapters.web import open_web
 from tasks.utils.circuit_breakers import WEBHOOK_BREAKER
+from tasks.utils.error_handlers import WEBHOOK_ERRORS
 from tasks.utils.rate_limiting import CHANNEL_LIMIT, WEBHOOK_LIMIT
 from tasks.utils.retry_policies import CHANNEL_RETRY, WEBHOOK_RETRY
 from understudy import Idempotency, actor, each
@@ -48,6 +49,7 @@ class NotifyResult(TypedDict):
 @actor(
     queue_name="notification",
     retry=WEBHOOK_RETRY,
+    errors=WEBHOOK_ERRORS,
     rate_limit=WEBHOOK_LIMIT,
     circuit_breaker=WEBHOOK_BREAKER,
     time_limit=timedelta(minutes=1),

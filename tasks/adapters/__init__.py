@@ -2,3 +2,9 @@
 
 ``mail`` is the door to electronic mail; the modules beside it are its rooms.
 """
+
+from __future__ import annotations
+
+from .quiet import silence
+
+silence()

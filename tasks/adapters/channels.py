@@ -5,15 +5,15 @@ open_channels().send("ops", Notice("Disk full", "db1 has 2 % left", "warning"))
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from understudy.options import did_you_mean
-from understudy.settings import load
 
 from .channel_settings import ChannelSettings, instantiate
+from .seam import Seam
 
 Severity = Literal["info", "success", "warning", "failure"]
 
@@ -76,7 +76,7 @@ def unknown(channel: str, known: Any) -> ChannelUnknown:
     return ChannelUnknown(f"no channel is called {channel!r}{hint}; name it in NOTIFY_CHANNELS")
 
 
-_factory: Callable[[], Channels] | None = None
+_seam: Seam[Channels, ChannelSettings] = Seam(AppriseChannels, ChannelSettings)
 
 
 def open_channels(settings: ChannelSettings | None = None) -> Channels:
@@ -85,17 +85,9 @@ def open_channels(settings: ChannelSettings | None = None) -> Channels:
     Raises:
       understudy.errors.SettingsError: the environment's ``NOTIFY_*`` are wrong.
     """
-    if _factory is not None:
-        return _factory()
-    return AppriseChannels(load(ChannelSettings) if settings is None else settings)
+    return _seam.open(settings)
 
 
-@contextmanager
-def use_channels(factory: Callable[[], Channels]) -> Iterator[None]:
+def use_channels(factory: Callable[[], Channels]) -> AbstractContextManager[None]:
     """Inside the block ``open_channels`` returns ``factory()``, in every thread: the seam for tests."""
-    global _factory
-    before, _factory = _factory, factory
-    try:
-        yield
-    finally:
-        _factory = before
+    return _seam.use(factory)

@@ -8,12 +8,10 @@ What a failed ``send`` means is sorted by ``is_transient``, ``is_recipient_failu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
-
-from understudy.settings import load
 
 from .mail_address import InvalidAddress, check_address, mailbox
 from .mail_errors import (
@@ -31,6 +29,7 @@ from .mail_errors import (
 from .mail_memory import MemoryMailer
 from .mail_message import Email
 from .mail_settings import MailSettings
+from .seam import Seam
 from .smtp import SmtpMailer
 
 __all__ = [
@@ -70,7 +69,7 @@ class Mailer(Protocol):
         """Returns when the mail has been taken over; otherwise raises, see ``mail_errors``."""
 
 
-_factory: Callable[[], Mailer] | None = None
+_seam: Seam[Mailer, MailSettings] = Seam(SmtpMailer, MailSettings)
 
 
 def open_mailer(settings: MailSettings | None = None) -> Mailer:
@@ -79,22 +78,14 @@ def open_mailer(settings: MailSettings | None = None) -> Mailer:
     Raises:
       understudy.errors.SettingsError: the environment's ``SMTP_*`` are wrong.
     """
-    if _factory is not None:
-        return _factory()
-    return SmtpMailer(load(MailSettings) if settings is None else settings)
+    return _seam.open(settings)
 
 
-@contextmanager
-def use_mailer(factory: Callable[[], Mailer]) -> Iterator[None]:
+def use_mailer(factory: Callable[[], Mailer]) -> AbstractContextManager[None]:
     """Inside the block ``open_mailer`` returns ``factory()``, in every thread: the seam for tests. ::
 
     smtp = MemoryMailer()
     with use_mailer(lambda: smtp):
         ...
     """
-    global _factory
-    before, _factory = _factory, factory
-    try:
-        yield
-    finally:
-        _factory = before
+    return _seam.use(factory)

@@ -8,18 +8,19 @@ Signed, to an address that was checked, without following redirects. ``web_answe
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Protocol
 
 import urllib3
 
 from understudy import clock
 from understudy.errors import SettingsError
-from understudy.settings import load
 
+from .seam import Seam
 from .web_address import Destination, DestinationRefused, check_destination
 from .web_answers import Refused, Reply, Unreachable, is_transient, seconds_of
+from .web_deadline import Deadline
 from .web_memory import MemoryWeb
 from .web_settings import WebhookSettings
 from .web_signature import SignatureInvalid, sign, verify
@@ -79,23 +80,26 @@ class HttpWeb:
                 f"the body is {len(body):,} bytes, the limit is {settings.max_size:,}; send where the data can be "
                 "fetched, or raise WEBHOOK_MAX_SIZE"
             )
-        try:
-            destination = check_destination(url, allowed=settings.networks)
-        except OSError as error:
-            raise Unreachable(f"the receiver's name cannot be looked up: {error.strerror or error}") from None
-        headers = {
-            "Host": destination.host_header,
-            "Content-Type": "application/json",
-            "User-Agent": "understudy",
-            **sign(body, key=settings.key, message_id=message_id, now=clock.now()),
-        }
-        status, retry_after = self._exchange(destination, body, headers)
+        with Deadline(settings.timeout) as deadline:
+            try:
+                destination = check_destination(url, allowed=settings.networks)
+            except OSError as error:
+                raise Unreachable(f"the receiver's name cannot be looked up: {error.strerror or error}") from None
+            headers = {
+                "Host": destination.host_header,
+                "Content-Type": "application/json",
+                "User-Agent": "understudy",
+                **sign(body, key=settings.key, message_id=message_id, now=clock.now()),
+            }
+            status, retry_after = self._exchange(destination, body, headers, deadline)
         if not 200 <= status < 300:
             raise Refused(status, seconds_of(retry_after, now=clock.now()))
         return Reply(status)
 
-    def _exchange(self, destination: Destination, body: bytes, headers: dict[str, str]) -> tuple[int, str | None]:
-        with self._pool(destination) as pool:
+    def _exchange(
+        self, destination: Destination, body: bytes, headers: dict[str, str], deadline: Deadline
+    ) -> tuple[int, str | None]:
+        with self._pool(destination, deadline) as pool:
             try:
                 answer = pool.urlopen(
                     "POST",
@@ -107,21 +111,29 @@ class HttpWeb:
                     assert_same_host=False,
                     preload_content=False,
                 )
-                answer.read(MOST_OF_AN_ANSWER, decode_content=False)
-                answer.close()
             except urllib3.exceptions.HTTPError as error:
+                self._check(deadline)
                 # Its text names the host and the path: what is in a URL belongs in no log.
                 raise Unreachable(f"the receiver did not answer ({type(error).__name__})") from None
+            # To a parser the end of a connection is the end of headers too.
+            self._check(deadline)
+            # Read, so that it is not cut off while it says it; but all that matters has been said.
+            with suppress(urllib3.exceptions.HTTPError):
+                answer.read(MOST_OF_AN_ANSWER, decode_content=False)
+            answer.close()
             return answer.status, answer.headers.get("retry-after")
 
-    def _pool(self, destination: Destination) -> urllib3.HTTPConnectionPool:
-        timeout = urllib3.Timeout(total=self._settings.timeout)
+    def _check(self, deadline: Deadline) -> None:
+        if deadline.over:
+            raise Unreachable(f"the receiver did not answer within {deadline.seconds:g} s") from None
+
+    def _pool(self, destination: Destination, deadline: Deadline) -> Any:
         if destination.scheme == "http":
-            return urllib3.HTTPConnectionPool(destination.address, destination.port, timeout=timeout)
-        return urllib3.HTTPSConnectionPool(
+            return deadline.pool(urllib3.HTTPConnectionPool, destination.address, destination.port)
+        return deadline.pool(
+            urllib3.HTTPSConnectionPool,
             destination.address,
             destination.port,
-            timeout=timeout,
             ssl_context=ssl.create_default_context(cafile=self._settings.ca_file),
             # Who answers must be who was meant, wherever the name led to.
             server_hostname=destination.host,
@@ -129,7 +141,7 @@ class HttpWeb:
         )
 
 
-_factory: Callable[[], Web] | None = None
+_seam: Seam[Web, WebhookSettings] = Seam(HttpWeb, WebhookSettings)
 
 
 def open_web(settings: WebhookSettings | None = None) -> Web:
@@ -138,17 +150,9 @@ def open_web(settings: WebhookSettings | None = None) -> Web:
     Raises:
       understudy.errors.SettingsError: the environment's ``WEBHOOK_*`` are wrong.
     """
-    if _factory is not None:
-        return _factory()
-    return HttpWeb(load(WebhookSettings) if settings is None else settings)
+    return _seam.open(settings)
 
 
-@contextmanager
-def use_web(factory: Callable[[], Web]) -> Iterator[None]:
+def use_web(factory: Callable[[], Web]) -> AbstractContextManager[None]:
     """Inside the block ``open_web`` returns ``factory()``, in every thread: the seam for tests."""
-    global _factory
-    before, _factory = _factory, factory
-    try:
-        yield
-    finally:
-        _factory = before
+    return _seam.use(factory)

@@ -59,7 +59,7 @@ class WebhookSettings(EnvSettings):
         Field(description="Networks beside the public internet that may be reached, also over http."),
     ] = ()
     timeout: Annotated[
-        Seconds, Field(ge=0.01, le=300, description="How long one attempt may take to connect, and to answer.")
+        Seconds, Field(ge=0.01, le=300, description="How long one attempt may take, whatever is said meanwhile.")
     ] = 10.0
     max_size: Annotated[Bytes, Field(ge=1, description="The largest body that is sent.")] = 256 * 1024
     ca_file: Annotated[

@@ -13,6 +13,7 @@ from tasks.adapters.mail import InvalidAddress, stops_everything
 from tasks.adapters.web import DestinationRefused
 from tasks.adapters.web import is_transient as webhook_may_work_later
 from understudy import Alert, Errors
+from understudy.errors import SettingsError
 
 from .retry_policies import mail_may_work_later, store_may_work_later
 
@@ -29,12 +30,15 @@ MAIL_ERRORS = Errors(
     alert=ON_CALL,
 )
 
-#: For webhooks. That a receiver stays away is its own affair; we have tried for a day.
+#: For webhooks. That a receiver stays away is its own affair; we have tried for a day. That they cannot be signed is
+#: ours.
 WEBHOOK_ERRORS = Errors(
     (
         (DestinationRefused, "fail"),
         (webhook_may_work_later, "retry"),
+        (SettingsError, "alert"),
     ),
+    alert=ON_CALL,
 )
 
 #: For files and tables that a message names. A store that stays away is ours to repair; what is wrong with a file, a

@@ -41,7 +41,7 @@ def test_a_notice_arrives() -> None:
 def test_a_service_that_refuses_is_a_failure_and_tells_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     with receiver() as target, caplog.at_level(logging.DEBUG):
         target.answers = [(500, {}), (200, {})]
-        found = channels(ops=f"json://me:top-secret@localhost:{target.port}/")
+        found = channels(ops=f"json://me:top-secret@localhost:{target.port}/top-secret?+x=top-secret")
         with pytest.raises(ChannelFailed, match="channel ops: the service did not take it over") as caught:
             found.send("ops", NOTICE)
         found.send("ops", NOTICE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from tasks.adapters.web import (
     use_web,
     verify,
 )
+from tests.tasks.adapters.dripping import dripping
 from tests.tasks.adapters.receiving import Receiver, receiver
 from understudy import clock
 from understudy.errors import SettingsError
@@ -115,6 +117,45 @@ def test_a_receiver_that_never_answers_is_given_up(receive: Receive) -> None:
     target.silent = True
     with pytest.raises(Unreachable, match="did not answer"):
         web(timeout=0.2).post(target.url(), b"{}", message_id="m1")
+
+
+TLS_RECORD = b"\x16\x03\x03\x3f\x00"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "begins", "drop"),
+    [
+        ("http", b"", b"H"),
+        ("http", b"HTTP/1.1 200 OK\r\n", b"x"),
+        ("http", b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+        ("https", TLS_RECORD, b"\0"),
+    ],
+    ids=["status line", "one header", "many headers", "handshake"],
+)
+def test_a_receiver_that_answers_drop_by_drop_is_given_up_all_the_same(scheme: str, begins: bytes, drop: bytes) -> None:
+    with dripping(begins, drop) as drip:
+        with pytest.raises(Unreachable, match=r"did not answer within 0.3 s"):
+            web(timeout=0.3).post(f"{scheme}://127.0.0.1:{drip.port}/", b"{}", message_id="m1")
+        drip.hung_up.wait(30)
+        assert 0 < drip.drops < drip.most / 2, "it was cut off, and had not come to an end"
+
+
+def test_what_follows_its_status_keeps_nobody() -> None:
+    with dripping(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n", b"x") as drip:
+        assert web(timeout=0.3).post(f"http://127.0.0.1:{drip.port}/", b"{}", message_id="m1").status == 200
+        drip.hung_up.wait(30)
+        assert drip.drops < drip.most / 2
+
+
+def test_nothing_of_a_url_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with receiver() as target, caplog.at_level(logging.DEBUG):
+        web().post(target.url("/token-abc?key=token-def"), b"{}", message_id="m1")
+        target.answers = [(500, {})]
+        with pytest.raises(Refused):
+            web().post(target.url("/token-abc"), b"{}", message_id="m1")
+        with dripping(b"HTTP/1.1 200 OK\r\n", b"x") as drip, pytest.raises(Unreachable):
+            web(timeout=0.1).post(f"http://127.0.0.1:{drip.port}/token-abc", b"{}", message_id="m1")
+    assert "token-" not in caplog.text
 
 
 def test_where_nobody_listens_nothing_of_the_url_is_told() -> None:

@@ -16,10 +16,12 @@ from tasks.adapters.web import DestinationRefused, Unreachable
 from tasks.email_tasks import send_bulk_emails, send_email
 from tasks.export_tasks import export_rows
 from tasks.import_tasks import import_file
+from tasks.notification_tasks import send_webhook
 from tasks.periodic import daily_tasks, hourly_tasks, monthly_tasks, weekly_tasks
 from tasks.utils.error_handlers import MAIL_ERRORS, STORE_ERRORS, TRANSFER_ERRORS, WEBHOOK_ERRORS
 from understudy import Errors
 from understudy.actors import Actor
+from understudy.errors import SettingsError
 from workflows.data_pipeline import STEPS
 
 
@@ -36,6 +38,7 @@ from workflows.data_pipeline import STEPS
         (MAIL_ERRORS, KeyError("a bug"), None),
         (WEBHOOK_ERRORS, Unreachable("gone"), "retry"),
         (WEBHOOK_ERRORS, DestinationRefused("inside"), "fail"),
+        (WEBHOOK_ERRORS, SettingsError(["WEBHOOK_SECRET is not set"]), "alert"),
         (TRANSFER_ERRORS, BadFile("no header"), "fail"),
         (TRANSFER_ERRORS, DatabaseRefused("no such column"), "fail"),
         (TRANSFER_ERRORS, DatabaseUnavailable("gone"), "retry, then alert"),
@@ -75,3 +78,7 @@ def test_what_a_message_names_is_read_and_written_under_its_table(sent: Actor[..
 )
 def test_what_is_our_own_is_kept_under_its_table(own: Actor[..., Any]) -> None:
     assert own.declared.errors is STORE_ERRORS
+
+
+def test_webhooks_are_sent_under_theirs() -> None:
+    assert send_webhook.declared.errors is WEBHOOK_ERRORS
