@@ -118,7 +118,8 @@ def find(url: str, settings: FileSettings | None = None) -> Place:
         return _below_root(url[found.end() :] if found else url, settings)
     if protocol not in settings.protocols:
         allowed = ", ".join(settings.protocols)
-        raise FileRefused(f"{protocol}:// is not among FILES_PROTOCOLS ({allowed}); add it there if it is meant")
+        hint = "have it put into one of them" if protocol in ("http", "https") else "add it there if it is meant"
+        raise FileRefused(f"{protocol}:// is not among FILES_PROTOCOLS ({allowed}); {hint}")
     rest = url[len(protocol) + 3 :]
     if "@" in rest.partition("/")[0]:
         raise FileRefused(f"a login does not belong into a URL; give {protocol} its credentials in the environment")

@@ -18,6 +18,18 @@ def _absolute(value: Path) -> Path:
     return Path(os.path.abspath(value.expanduser()))
 
 
+def _check_protocols(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name.lower() in ("http", "https"):
+            # Whoever may send a message could have a worker fetch what only the worker can reach; and a name that was
+            # checked may mean another address when it is opened.
+            raise ValueError(
+                f"holds {name}, by which a message could reach inside the network; have the file put below FILES_ROOT "
+                "or into a bucket, and name it there"
+            )
+    return value
+
+
 def _default_root() -> Path:
     return project_dir() / "data"
 
@@ -37,7 +49,7 @@ class FileSettings(EnvSettings):
         Field(description="Local files outside of it are neither read nor written. Default: data in the project."),
     ] = Field(default_factory=_default_root)
     protocols: Annotated[
-        CommaSeparated,
+        Annotated[CommaSeparated, AfterValidator(_check_protocols)],
         Env(expects="protocols of fsspec, separated by commas"),
         Field(description="Where files may be beside FILES_ROOT: s3 for s3://bucket/key, and so on."),
     ] = ("file", "memory", "s3", "gs", "gcs", "az", "abfs", "abfss")
