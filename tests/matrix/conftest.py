@@ -10,7 +10,6 @@ import pytest
 from tests.tasks.conftest import channels, smtp, store, web
 from tests.tasks.stores import unsteady
 
-from .mains.trials import TRIALS
 from .verdicts import MAIN_VERDICTS, VERDICTS, WORKERS, Verdicts, failure_of
 
 # The cases are not in test_*.py files, and a failed assertion in them shall show its values all the same.
@@ -30,6 +29,7 @@ def pytest_runtest_makereport(
         verdicts = item.config.stash.setdefault(VERDICTS, Verdicts())
         verdicts.note(cell, params["broker_kind"], failure=failure_of(report, call), decides="cell" in params)
     if "trial" in params:
-        mains = item.config.stash.setdefault(MAIN_VERDICTS, Verdicts(list(TRIALS)))
-        mains.note(params["trial"], WORKERS, failure=failure_of(report, call))
+        trial = params["trial"]
+        mains = item.config.stash.setdefault(MAIN_VERDICTS, Verdicts(trial.rows))
+        mains.note(trial, WORKERS, failure=failure_of(report, call))
     return report

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -13,13 +13,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from understudy import clock
 from understudy.errors import ServerUnavailable
 from understudy.inspection import Inspection, Queue, ServerFacts, Worker, open_storage
 from understudy.settings import Settings, load, mask_url
+from understudy.storage.client import Storage
 
 from . import preflight, views
 from .console import Exit, out, print_json
 from .settings import in_force
+
+if TYPE_CHECKING:
+    from understudy.scheduler.overview import Leader
 
 #: Seconds for one answer of the server, and for everything: a health check that hangs is no health check.
 ANSWER, ALTOGETHER = 2.0, 7.0
@@ -47,12 +52,15 @@ class Check:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that was read of a server."""
+    """All that was read of a server. ``jobs`` are the names of the periodic jobs, ``leader`` the scheduler that leads
+    or led last."""
 
     server: ServerFacts
     actors: dict[str, str]
     queues: list[Queue]
     workers: list[Worker]
+    jobs: list[str] = field(default_factory=list)
+    leader: Leader | None = None
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
@@ -64,7 +72,12 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
     """
     settings = load(Settings)
     preflight.require_server(settings)
+    begun = clock.monotonic()
     findings = examine(settings, ALTOGETHER)
+    if findings.leader is None and not findings.jobs:
+        # No scheduler has ever told of jobs: is there one that should?
+        left = ALTOGETHER - (clock.monotonic() - begun)
+        findings = replace(findings, jobs=preflight.jobs_of(settings.modules, timeout=left))
     checks = judge(settings, findings)
     wrong = any(check.verdict == "wrong" for check in checks)
     if as_json:
@@ -76,6 +89,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object
                 "actors": findings.actors,
                 "queues": [asdict(queue) for queue in findings.queues],
                 "workers": [asdict(worker) for worker in findings.workers],
+                "scheduler": {
+                    "jobs": findings.jobs,
+                    "leader": None if findings.leader is None else asdict(findings.leader),
+                },
                 "settings": {row["name"]: row["value"] for row in in_force(settings)},
             }
         )
@@ -101,7 +118,8 @@ def examine(settings: Settings, limit: float) -> Findings:
             actors = inspection.actors()
             queues = inspection.queues(set(actors.values()))
             workers = inspection.workers(queues, lease=settings.heartbeat_timeout, patience=WATCH)
-            done.append(Findings(server, actors, queues, workers))
+            jobs, leader = _scheduling(storage)
+            done.append(Findings(server, actors, queues, workers, jobs, leader))
         except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits
             failed.append(error)
 
@@ -115,6 +133,16 @@ def examine(settings: Settings, limit: float) -> Findings:
     if not done:
         raise ServerUnavailable(f"the server ({where(settings)}) did not answer within {limit:g} seconds")
     return done[0]
+
+
+def _scheduling(storage: Storage) -> tuple[list[str], Leader | None]:
+    try:
+        # Who has not installed the extra `scheduler` has no jobs.
+        from understudy.scheduler.overview import Overview
+    except ModuleNotFoundError:
+        return [], None
+    overview = Overview(storage)
+    return overview.names(), overview.leader()
 
 
 def where(settings: Settings) -> str:
@@ -135,6 +163,7 @@ def judge(settings: Settings, findings: Findings) -> list[Check]:
         _clocks(server),
         *_queues(findings),
         _workers(settings, findings),
+        *_schedulers(findings),
     ]
 
 
@@ -244,6 +273,19 @@ def _workers(settings: Settings, findings: Findings) -> Check:
     return Check(
         "workers", "warning", f"none was heard of within {settings.heartbeat_timeout:g} s; start `understudy worker`"
     )
+
+
+def _schedulers(findings: Findings) -> Iterator[Check]:
+    leader, count = findings.leader, len(findings.jobs)
+    if not count:
+        return
+    jobs = f"{count} periodic job{'s' * (count != 1)}"
+    if leader is not None and leader.alive:
+        yield Check("scheduler", "ok", f"{leader.name} leads (term {leader.term}), {jobs}")
+        return
+    stand = "do not run" if count != 1 else "does not run"
+    who = "no scheduler leads" if leader is None else f"{leader.name} was heard of last, and leads no more"
+    yield Check("scheduler", "warning", f"{who}: {jobs} {stand}; start `understudy scheduler`")
 
 
 def _alive(workers: list[Worker]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -87,6 +88,23 @@ def examine(modules: Sequence[str]) -> Modules:
         code = os.waitstatus_to_exitcode(status)
         return Modules(problem=f"importing {', '.join(modules)} ended the process (exit code {code})")
     return Modules(**json.loads(said))
+
+
+def jobs_of(modules: Sequence[str], *, timeout: float) -> list[str]:
+    """The names of the periodic jobs of ``modules``, found in a fresh process; none if that does not tell in time, or
+    fails: what is wrong with modules is told by who needs them."""
+    command = [sys.executable, "-c", "from understudy.cli import preflight; preflight.tell_jobs()", *modules]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return []
+    return [str(name) for name in found]
+
+
+def tell_jobs() -> None:
+    """Print the names of the periodic jobs of the modules on the command line, in the last line."""
+    sys.stdout.write("\n" + json.dumps(sorted(_import(sys.argv[1:]).jobs)) + "\n")
 
 
 def _import(modules: Sequence[str]) -> Modules:

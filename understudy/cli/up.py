@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from understudy.settings import Settings, mask_url
+from understudy.supervisor.kept import Kept
 
 from . import preflight
 from .console import out
@@ -26,22 +27,21 @@ def up(
     """Run a server, workers and a scheduler until Ctrl-C: all that development needs.
 
     The server is the one of REDIS_URL, else the embedded one of this checkout, which keeps its data and ends with
-    its last user. The scheduler runs if the modules have periodic jobs. Ctrl-C or SIGTERM ends the workers cleanly,
-    with exit code 0; a second one kills them.
+    its last user. The scheduler runs if the modules have periodic jobs, and is started again if it dies. Ctrl-C or
+    SIGTERM ends the workers cleanly, with exit code 0; a second one kills them.
     """
-    scheduler: list[subprocess.Popen[bytes]] = []
+    beside: list[Kept] = []
 
     def begin(settings: Settings, found: preflight.Modules) -> None:
         announce(settings, found)
         if found.jobs:
-            scheduler.append(start_scheduler())
+            beside.append(Kept("the scheduler", start_scheduler))
 
     try:
-        code = run(modules, processes, threads, queues, shutdown_timeout, announce=begin)
+        code = run(modules, processes, threads, queues, shutdown_timeout, announce=begin, beside=beside)
     finally:
-        for process in scheduler:
-            process.terminate()
-            process.wait()
+        for kept in beside:
+            kept.stop()
     raise typer.Exit(code)
 
 

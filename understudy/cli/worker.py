@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from understudy import logs
 from understudy.errors import SettingsError
 from understudy.options import did_you_mean
 from understudy.settings import Settings, load
+from understudy.supervisor.kept import Kept
 from understudy.supervisor.limits import can_measure_memory, mebibytes
 from understudy.supervisor.run import supervise
 
@@ -119,8 +120,10 @@ def run(
     max_memory: int | None = None,
     *,
     announce: Callable[[Settings, preflight.Modules], None],
+    beside: Sequence[Kept] = (),
 ) -> int:
-    """Check, call ``announce``, run the workers until they are told to stop. Returns the exit code."""
+    """Check, call ``announce``, run the workers, and what is ``beside`` them by then, until they are told to stop.
+    Returns the exit code."""
     settings = _settle(modules, processes, threads, shutdown_timeout, max_messages, max_memory)
     preflight.require_server(settings)
     if settings.max_memory is not None and not can_measure_memory():
@@ -139,7 +142,7 @@ def run(
     server = preflight.reach(settings)
     logs.configure(settings)
     announce(settings, found)
-    ended = supervise(settings, wanted)
+    ended = supervise(settings, wanted, beside=beside)
     del server  # it kept the embedded server running until here
     if ended.reason:
         fail(ended.reason, Exit(ended.code))

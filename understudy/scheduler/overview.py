@@ -106,6 +106,10 @@ class Overview:
         alive = int(found["until"]) > self._now()
         return Leader(found["id"], int(found["term"]), int(found["since"]) / 1000, alive)
 
+    def names(self) -> list[str]:
+        """The names of the jobs that schedulers know."""
+        return sorted(name.decode() for name in self.storage.call("HKEYS", self.storage.keys.schedules))
+
     def jobs(self, *, coming: int = 5, runs: int = 3) -> list[Scheduled]:
         """Every job, by name, with its next fire times and its last ticks."""
         keys = self.storage.keys

@@ -105,6 +105,11 @@ class Supervisor:
         self._step_of_reload()
         return None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it ends, for whatever reason."""
+        return self._stopping is not None
+
     def pause(self) -> float:
         """Seconds until the next step is due, if nothing happens before."""
         if self._stopping is not None:

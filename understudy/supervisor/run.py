@@ -7,17 +7,19 @@ from collections.abc import Sequence
 
 from understudy.settings import Settings
 
+from .kept import Kept
 from .loop import Ended, Supervisor
 from .process import Link
 from .signals import Signals
 from .spawn import Spawned, Spawner
 
 
-def supervise(settings: Settings, queues: Sequence[str] = ()) -> Ended:
+def supervise(settings: Settings, queues: Sequence[str] = (), *, beside: Sequence[Kept] = ()) -> Ended:
     """Run ``settings.processes`` worker processes until they are told to stop, or cannot be started.
 
     Settings reach the processes through the environment of this one. ``queues`` are the only ones to work on; none
-    means all. Call it in the main thread of a process that has no other.
+    means all. What is to run ``beside`` them is started too; whoever made it ends it. Call it in the main thread of a
+    process that has no other.
     """
     spawner = Spawner(queues)
     links: list[Spawned] = []
@@ -30,7 +32,11 @@ def supervise(settings: Settings, queues: Sequence[str] = ()) -> Ended:
     with Signals() as signals:
         while (ended := supervisor.run_once()) is None:
             links[:] = [link for link in links if link.fileno() is not None]
-            _wait([signals.wake, *(link.fileno() for link in links)], supervisor.pause())
+            # Whatever ends when all is told to stop has not ended by itself.
+            for kept in () if supervisor.stopping else beside:
+                kept.run_once()
+            pause = min([supervisor.pause(), *(kept.pause() for kept in beside)])
+            _wait([signals.wake, *(link.fileno() for link in links)], pause)
             for request in signals.taken():
                 supervisor.ask(request)
     return ended

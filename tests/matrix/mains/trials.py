@@ -34,6 +34,8 @@ class Trial:
     main: Main
     row: str
 
+    #: All rows, in order.
+    rows: ClassVar[tuple[str, ...]] = tuple(TRIALS)
     #: What the table reads of a cell.
     aim: ClassVar[Literal["pass"]] = "pass"
     detail: ClassVar[str] = ""

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from dramatiq import Message
 
+from tests.house.project import ROOT
 from understudy import clock, runtime
 from understudy.cli import doctor
 from understudy.cli.console import Exit
 from understudy.cli.doctor import Check, Findings, judge
 from understudy.errors import ServerUnavailable
 from understudy.inspection import Inspection, Queue, ServerFacts, Worker
+from understudy.scheduler.overview import Leader
 from understudy.settings import Settings, load
 
 from .helpers import Here
@@ -40,17 +42,36 @@ DEAD = Worker("w2", holds=3, idle=60, beats=9, alive=False)
 UNSURE = Worker("w3", holds=0, idle=60, beats=9, alive=None)
 
 
+LEADER = Leader("one", term=3, since=1.0, alive=True)
+
+
 def verdicts(
-    *, queues: tuple[Queue, ...] = (QUIET,), workers: tuple[Worker, ...] = (ALIVE,), **server: Any
+    *,
+    queues: tuple[Queue, ...] = (QUIET,),
+    workers: tuple[Worker, ...] = (ALIVE,),
+    jobs: tuple[str, ...] = (),
+    leader: Leader | None = None,
+    **server: Any,
 ) -> list[Check]:
     """What is not fine."""
-    findings = Findings(replace(FINE, **server), {"write": "mail"}, list(queues), list(workers))
+    found = Findings(replace(FINE, **server), {"write": "mail"}, list(queues), list(workers))
+    findings = replace(found, jobs=list(jobs), leader=leader)
     return [check for check in judge(Settings(), findings) if check.verdict != "ok"]
 
 
 def test_all_is_well_with_a_good_server_and_a_worker() -> None:
     assert verdicts() == []
     assert verdicts(fsync="always") == []
+
+
+def test_periodic_jobs_need_a_scheduler_that_leads() -> None:
+    assert verdicts(jobs=("tick",), leader=LEADER) == []
+    assert verdicts(leader=replace(LEADER, alive=False)) == [], "what there is none of does not have to run"
+    for leader, said in ((None, "no scheduler leads"), (replace(LEADER, alive=False), "was heard of last")):
+        (check,) = verdicts(jobs=("tick", "tock"), leader=leader)
+        assert (check.name, check.verdict) == ("scheduler", "warning")
+        assert said in check.text
+        assert check.text.endswith("2 periodic jobs do not run; start `understudy scheduler`")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +134,24 @@ def test_a_good_server_without_workers_ends_with_0_and_a_warning(on_server: Here
     assert "warning workers none was heard of within 5 s" in ended.text
     assert "ok persistence AOF, appendfsync everysec" in ended.text
     assert "UNDERSTUDY_NAMESPACE=" in ended.out
+
+
+def test_jobs_of_the_modules_are_missed_where_no_scheduler_ever_ran(
+    on_server: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNDERSTUDY_MODULES", "tests.understudy.cli.jobs_for_tests")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    ended = on_server("doctor")
+    assert ended.code == 0
+    assert (
+        "warning scheduler no scheduler leads: 1 periodic job does not run; start `understudy scheduler`" in ended.text
+    )
+
+
+def test_jobs_that_a_scheduler_has_told_of_are_known_without_the_modules(on_server: Here) -> None:
+    storage = runtime.build_storage(load(Settings))
+    storage.call("HSET", storage.keys.schedules, "tick", "{}")
+    assert json.loads(on_server("doctor", "--json").out)["scheduler"] == {"jobs": ["tick"], "leader": None}
 
 
 def test_everything_is_there_as_json(on_server: Here) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -58,6 +59,27 @@ def test_a_scheduler_runs_beside_the_workers_and_ends_with_them(tmp_path: Path) 
         running.tell(signal.SIGTERM)
         assert running.wait() == Exit.OK
         assert "leads no more" in running.said
+
+
+def scheduler_of(parent: int) -> int:
+    """The process of the scheduler among the children of another."""
+    children = [
+        int(pid) for path in Path(f"/proc/{parent}/task").glob("*/children") for pid in path.read_text().split()
+    ]
+    (found,) = (pid for pid in children if "scheduler" in Path(f"/proc/{pid}/cmdline").read_text().split("\0"))
+    return found
+
+
+def test_a_scheduler_that_dies_is_started_again(tmp_path: Path) -> None:
+    env = environment(tmp_path / "data", UNDERSTUDY_MODULES="tests.understudy.cli.jobs_for_tests")
+    with Running(env, tmp_path / "log", "-m", "understudy.cli", "up") as running:
+        running.await_line("leads (term 1), with 1 periodic jobs")
+        os.kill(scheduler_of(running.process.pid), signal.SIGKILL)
+        running.await_line("the scheduler ended by itself (exit code -9)")
+        running.await_line("leads (term 2), with 1 periodic jobs")
+        running.tell_all(signal.SIGINT)
+        assert running.wait() == Exit.OK
+        assert running.said.count("ended by itself") == 1, "one that was told to end is not started again"
 
 
 def test_passwords_of_the_server_are_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
