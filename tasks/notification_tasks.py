@@ -20,7 +20,9 @@ from tasks.utils.error_handlers import WEBHOOK_ERRORS
 from tasks.utils.rate_limiting import CHANNEL_LIMIT, WEBHOOK_LIMIT
 from tasks.utils.retry_policies import CHANNEL_RETRY, WEBHOOK_RETRY
 from understudy import Idempotency, actor, each
+from understudy.errors import HandBack
 from understudy.execution import current
+from understudy.pacing import turn
 
 
 class Delivery(TypedDict):
@@ -99,7 +101,8 @@ def send_notification(channel: str, title: str, body: str, severity: Severity = 
 )
 def notify(channels: Sequence[str], title: str, body: str, severity: Severity = "info") -> NotifyResult:
     """Send one notice to many channels. One that fails does not stop the rest: it is tried again by a retry of the
-    message, which leaves out those that have it, and is reported when the retries are used up.
+    message, which leaves out those that have it, and is reported when the retries are used up. One whose limit is
+    reached gets it when it is its turn, which is no attempt.
 
     Raises:
       TypeError: ``channels`` is not a list of names.
@@ -107,10 +110,14 @@ def notify(channels: Sequence[str], title: str, body: str, severity: Severity = 
     if not isinstance(channels, list | tuple) or not all(isinstance(name, str) for name in channels):
         raise TypeError("channels is a list of names")
     notice, services = Notice(title, body, severity), open_channels()
-    execution, put_off = current(), None
+    execution, put_off, wait = current(), None, 0.0
     names = list(dict.fromkeys(channels))
     items = each(names, key=str, reasons=len(names))
     for channel in items:
+        if later := turn(CHANNEL_LIMIT, channel=channel):
+            items.defer()
+            wait = max(wait, later)
+            continue
         try:
             services.send(channel, notice)
         except ChannelUnknown as error:
@@ -123,5 +130,7 @@ def notify(channels: Sequence[str], title: str, body: str, severity: Severity = 
                 put_off = error
     if put_off is not None:
         raise put_off
+    if wait:
+        raise HandBack("a channel has had as many notices as it takes for now", delay=wait)
     failed = [FailedChannel(channel=name, error=items.failures[name]) for name in names if name in items.failures]
     return {"successful": items.successful, "failed": len(failed), "failed_channels": failed}

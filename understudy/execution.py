@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class Execution:
       again: what the body asked for with ``retry(throw=False)`` (R18).
       failure: what the body raised, as readers see it.
       workflow: the workflow that the message belongs to, if it does.
+      turns: how often the body has asked for a turn of its own, by the name of the limit.
       told_wait: the seconds that the exception of the body says to wait, where only its own process could read them.
     """
 
@@ -109,6 +111,7 @@ class Execution:
     told_wait: float | None = None
     failure: BaseException | None = None
     workflow: str | None = None
+    turns: Counter[str] = field(default_factory=Counter)
     contributors: list[Contributor] = field(default_factory=list)
 
     @property

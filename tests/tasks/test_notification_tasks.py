@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +15,7 @@ from tasks.adapters.channel_memory import MemoryChannels
 from tasks.adapters.channels import ChannelFailed, ChannelUnknown, Notice
 from tasks.adapters.web import DestinationRefused, HttpWeb, MemoryWeb, Refused, Unreachable, WebhookSettings, use_web
 from tasks.notification_tasks import notify, send_notification, send_webhook
+from tasks.utils.rate_limiting import CHANNEL_LIMIT
 from tests.tasks.adapters.receiving import receiver
 from understudy import handle
 from understudy.testing.faults import Faults
@@ -150,6 +152,25 @@ def test_what_cannot_be_reached_in_the_end_is_reported_in_the_order_of_the_list(
     assert (result["successful"], result["failed"]) == (1, 2)
     assert [failed["channel"] for failed in result["failed_channels"]] == ["nobody", "ops"]
     assert result["failed_channels"][1]["error"] == "channel ops: gone"
+
+
+def test_notices_to_many_share_the_limit_of_a_channel_with_those_to_one(
+    drain: Drain, freezer: FrozenDateTimeFactory, channels: MemoryChannels
+) -> None:
+    single = [send_notification.send("ops", f"single {n}", "World") for n in range(3)]
+    many = [notify.send(["ops", "chat"], f"many {n}", "World") for n in range(4)]
+    drain()
+    arrived = Counter(name for name, _ in channels.delivered)
+    assert arrived == {"ops": CHANNEL_LIMIT.burst, "chat": 4}, "the other channel does not wait"
+    seconds = 0
+    while len(channels.delivered) < 3 + 2 * 4:
+        freezer.tick(1.05)
+        drain()
+        seconds += 1
+        assert Counter(name for name, _ in channels.delivered)["ops"] <= CHANNEL_LIMIT.burst + seconds
+    assert all(handle(message).get() for message in single + many)
+    assert {handle(message).retries for message in single + many} == {0}, "to wait is not to fail"
+    assert len(set(channels.delivered)) == len(channels.delivered)
 
 
 @pytest.mark.parametrize("wrong", ["ops", [1], None, {"ops": 1}])

@@ -19,10 +19,11 @@ import dramatiq
 
 import tasks
 import understudy
-from understudy import Idempotency, Retry, each, progress
+from understudy import Idempotency, RateLimit, Retry, each, progress
 from understudy.actors import Actor
 from understudy.errors import HandBack, SoftTimeLimitExceeded
 from understudy.execution import current
+from understudy.pacing import turn
 
 assert tasks, "its import installs the broker"
 
@@ -82,6 +83,11 @@ def in_a_thread() -> int:
 @actor(isolation="process")
 def without_limits() -> list[Any]:
     return [os.getpid(), _seen()["limits"]]
+
+
+@actor(time_limit=20)
+def takes_turns(count: int) -> list[float]:
+    return [turn(RateLimit(1, per=1_000, burst=2, key="turns:{what}"), what="x") for _ in range(count)]
 
 
 @actor()

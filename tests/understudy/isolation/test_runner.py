@@ -38,6 +38,13 @@ def run(drain: Drain) -> Run:
     return run
 
 
+@both
+def test_a_body_takes_turns_under_a_limit_from_its_own_process(run: Run) -> None:
+    first, second, third = run(them.takes_turns, 3).get()
+    assert (first, second) == (0, 0)
+    assert 900 < third <= 1_000
+
+
 @pytest.fixture
 def isolated(broker: RedisBroker, step_worker: StepWorker) -> StepWorker:
     """A worker whose children are real."""
