@@ -95,6 +95,8 @@ def house(directory: Path) -> Iterator[House]:
             "WEBHOOK_SECRET": "s" * 24,
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
             "WEBHOOK_TIMEOUT": FOR_EVER,
+            # A worker that gets no processor for that long has lost what it holds, and this is not about that.
+            "UNDERSTUDY_HEARTBEAT_TIMEOUT": "10s",
         }
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in environment.items():

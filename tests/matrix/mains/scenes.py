@@ -90,10 +90,11 @@ def work(directory: Path) -> Iterator[Work]:
 @dataclass(frozen=True)
 class Aftermath:
     """What became of one main actor's messages: states and counts of effects, of the one whose body ran when it
-    happened, and of those that waited."""
+    happened, and of those that waited. ``said`` is what the workers logged at WARNING and above."""
 
     running: tuple[State, int]
     waiting: list[tuple[State, int]]
+    said: str = field(default="", compare=False, repr=False)
 
 
 def deaths(directory: Path, *, waiting: int = WAITING) -> dict[str, dict[str, Aftermath]]:
@@ -125,6 +126,8 @@ def _interrupted(
         wait_until(lambda: len(made.smtp.journal()) > mailed, timeout=TIMEOUT, what="a body ends in the outage")
     replace()
     made.plant.wait_for_all([one for sent in (running, waiting) for handles in sent.values() for one in handles])
+    lines = [line for worker in made.plant.workers for line in worker.said().splitlines()]
+    said = "\n".join(line for line in lines if "[warning" in line or "[error" in line)
     found = {}
     for name, main in MAINS.items():
         effects = main.effects(made)
@@ -132,7 +135,7 @@ def _interrupted(
             (handle.status, effects[call.effect])
             for handle, call in zip(running[name] + waiting[name], first[name] + rest[name], strict=True)
         ]
-        found[main.name] = Aftermath(told[0], told[1:])
+        found[main.name] = Aftermath(told[0], told[1:], said)
     return found
 
 

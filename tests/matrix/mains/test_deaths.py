@@ -22,12 +22,14 @@ def happened(tmp_path_factory: pytest.TempPathFactory) -> Deaths:
 
 @pytest.mark.parametrize("trial", trials("server_restart"), ids=str)
 def test_server_restart(trial: Trial, happened: Deaths) -> None:
-    assert happened["server"][trial.main.name] == Aftermath(DONE, [DONE] * WAITING)
+    found = happened["server"][trial.main.name]
+    assert found == Aftermath(DONE, [DONE] * WAITING), found.said
 
 
 @pytest.mark.parametrize("trial", trials("worker_kill"), ids=str)
 def test_worker_kill(trial: Trial, happened: Deaths) -> None:
-    assert happened["worker"][trial.main.name] == Aftermath(trial.main.killed, [DONE] * WAITING)
+    found = happened["worker"][trial.main.name]
+    assert found == Aftermath(trial.main.killed, [DONE] * WAITING), found.said
 
 
 @pytest.mark.chaos_long
