@@ -93,7 +93,9 @@ class ArchiveExports(Main):
         self._months = itertools.count(1)
 
     def open(self, house: House) -> None:
-        _note(house, "archived", "UPDATE OF archived_at ON understudy_exports", "NEW.url")
+        # A run archives the months before it too that nobody has archived, and its own month anew.
+        event = "UPDATE OF archived_at ON understudy_exports WHEN OLD.archived_at IS NULL"
+        _note(house, "archived", event, "NEW.url")
 
     def calls(self, house: House, batch: str, count: int) -> list[Call]:
         return [self._call(house, f"old-{batch}-{number}.csv") for number in range(count)]
