@@ -125,7 +125,8 @@ def _interrupted(
     if what == "server":
         wait_until(lambda: len(made.smtp.journal()) > mailed, timeout=TIMEOUT, what="a body ends in the outage")
     replace()
-    made.plant.wait_for_all([one for sent in (running, waiting) for handles in sent.values() for one in handles])
+    everything = [one for sent in (running, waiting) for handles in sent.values() for one in handles]
+    made.plant.wait_for_all(everything, timeout=TIMEOUT)
     lines = [line for worker in made.plant.workers for line in worker.said().splitlines()]
     said = "\n".join(line for line in lines if "[warning" in line or "[error" in line)
     found = {}

@@ -11,6 +11,9 @@ from understudy.states import State
 from .scenes import WAITING, Aftermath, deaths
 from .trials import Trial, trials
 
+#: One scene is set up for all of them.
+pytestmark = pytest.mark.timeout(500)
+
 Deaths = dict[str, dict[str, Aftermath]]
 DONE = (State.SUCCESS, 1)
 

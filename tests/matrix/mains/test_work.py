@@ -13,6 +13,9 @@ from understudy.testing.conditions import wait_until
 from .scenes import TIMEOUT, Work, work
 from .trials import Trial, trials
 
+#: One scene is set up for all of them.
+pytestmark = pytest.mark.timeout(500)
+
 #: Messages of a comparison.
 COUNT = 8
 #: A worker may need so many times what a loop needs. On an idle machine it is 1 to 7.
