@@ -96,12 +96,16 @@ def forget(flow: Flow) -> None:
 
 def _cause(flow: Flow, strand: int) -> Entry:
     """What has stopped a strand. An attempt to resume that was cut off may have taken that back already: then it is the
-    first that did not succeed."""
+    first that did not succeed, of the strand or of what goes on in the place of that."""
     at = flow.ask(f"x{strand}")[0]
     if at is not None:
         return flow.entry(int(at))
     line = list(_line(flow, strand))
-    return next((entry for entry in line if flow.ending(entry.node).state is not State.SUCCESS), line[-1])
+    while True:
+        cause = next((entry for entry in line if flow.ending(entry.node).state is not State.SUCCESS), line[-1])
+        line = flow.in_the_place_of(flow.record(cause.node))
+        if not line:
+            return cause
 
 
 def _failed(flow: Flow, cause: Entry) -> tuple[list[Entry], list[Entry]]:

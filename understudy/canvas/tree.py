@@ -11,7 +11,7 @@ from dramatiq import Message
 from dramatiq.errors import DecodeError
 
 from understudy import exceptions
-from understudy.plans.place import node_id, parse_id
+from understudy.plans.place import node_id
 from understudy.plans.reading import Entry, Flow
 from understudy.records import Record, Records
 
@@ -81,25 +81,13 @@ def _branch(records: Records, flow: Flow, entry: Entry, most: int) -> Branch:
     if not entry.is_group:
         name = record.text("actor") or _actor(flow, entry)
         instead = record.text("instead") or ""
-        below = list(_in_its_place(records, flow, instead, most))
+        below = [_branch(records, flow, one, most) for one in flow.in_the_place_of(record.fields)]
         return Branch(id, record.state.value, name, _seconds(record), error, instead, [below] if below else [])
     done, failed = flow.counts(entry.node) or (0, 0)
     label = f"group of {entry.size}: {done} succeeded, {failed} did not"
     shown = list(itertools.islice(flow.letters(entry.node), most))
     members = [list(_strand(records, flow, letter.node, most)) for letter in shown]
     return Branch(id, record.state.value, label, error=error, members=members, more=max(0, entry.size - len(members)))
-
-
-def _in_its_place(records: Records, flow: Flow, instead: str, most: int) -> Iterator[Branch]:
-    """The strand whose last node is ``instead``, if it is a part of the workflow."""
-    found = parse_id(instead)
-    if found is None or found[0] != flow.id:
-        return
-    strand = [flow.entry(found[1])]
-    while strand[-1].previous != "-":
-        strand.append(flow.entry(int(strand[-1].previous)))
-    for entry in reversed(strand):
-        yield _branch(records, flow, entry, most)
 
 
 def _error(record: Record) -> str:

@@ -141,6 +141,16 @@ class Flow:
                 return
             entry = self.entry(int(entry.previous))
 
+    def in_the_place_of(self, fields: Fields) -> list[Entry]:
+        """The strand that goes on in the place of a node with such a record, if one does and it is a part of this."""
+        found = parse_id(fields.get("instead", b"").decode())
+        if found is None or found[0] != self.id:
+            return []
+        strand = [self.entry(found[1])]
+        while strand[-1].previous != "-":
+            strand.append(self.entry(int(strand[-1].previous)))
+        return strand[::-1]
+
     @property
     def root(self) -> tuple[int, int]:
         """The first node, and the one whose value is the workflow's."""
@@ -172,6 +182,10 @@ class Flow:
             node, replaced = int(fields["instead"].rpartition(b".")[2]), True
             fields = self._records([node])[0]
         return node, fields, replaced
+
+    def record(self, node: int) -> Fields:
+        """What its record says of the end of ``node``."""
+        return self._records([node])[0]
 
     def has_ended(self, node: int) -> bool:
         """Whether ``node`` counts as ended."""

@@ -12,8 +12,9 @@ from freezegun.api import FrozenDateTimeFactory
 from understudy import Idempotency, actor, chain, each, group, handle, workflow
 from understudy.actors import Actor
 from understudy.brokers.redis import RedisBroker
+from understudy.canvas import resuming
 from understudy.deadletters import DeadLetters
-from understudy.errors import NotResumable
+from understudy.errors import NotResumable, ServerUnavailable
 from understudy.testing.faults import Faults
 
 Drain = Callable[..., int]
@@ -77,6 +78,30 @@ def test_a_member_whose_continuation_had_failed_runs_anew(world: World, drain: D
     flow.resume(from_step=1)
     drain()
     assert flow.get() == ["a", "first"]
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize(("name", "nth"), [("reopen", 1), ("reopen", 2), ("extend", 1)])
+def test_a_resume_that_is_cut_off_remembers_what_had_gone_on(
+    world: World, drain: Drain, faults: Faults, name: str, nth: int, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resuming, "PAGE", 1)
+    world.broken = {"a", "b"}
+    among = group(world.goes_on.message("a"), world.part.message("b"), world.goes_on.message("c"))
+    last = [world.goes_on.message_with_options(args=(value,), immutable=True) for value in ("d", "a")]
+    flows = chain(among, last[0]).run(), chain(world.part.message("e"), world.part.message(), last[1]).run()
+    drain()
+    world.ran.clear()
+    world.broken = set()
+    for flow in flows:
+        for _ in range(attempts):
+            faults.fail(name, when="after", nth=1 if flow is flows[1] else nth)
+            with pytest.raises(ServerUnavailable):
+                flow.resume()
+        flow.resume()
+    drain()
+    assert [flow.get() for flow in flows] == ["d", "a"]
+    assert sorted(world.ran) == ["a"] * 4 + ["b", "d", "d", "on d"]
 
 
 def test_a_step_does_not_run_anew_without_its_input(world: World, drain: Drain) -> None:
