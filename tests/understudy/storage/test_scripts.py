@@ -15,7 +15,7 @@ NAMES = sorted(name for name in LUA if not name.startswith("_"))
 #: What stands for a key that was passed: KEYS itself, its number in an operation, or a name given to one of these; and
 #: the record of whoever set a lock, which was passed then and is read. A limit and a queue are made of such names.
 PASSED = re.compile(
-    r"limit\.(head|uses|line|due)\b|places\.(uses|line)\b|queue\[[45]\]|KEYS\[|key\(op, \d\)|outcome\.stream|"
+    r"limit\.(head|uses|line|due)\b|places\.(uses|line)\b|queue\[[45]\]|KEYS\[|key\(op, \d\)|outcome\.(stream|name),|"
     r"lock\.(record|flow),|(record|items|claim|name|revoked|\.\.\.|unpack\((name|records)\))[,)]"
 )
 
