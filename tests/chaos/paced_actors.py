@@ -10,9 +10,12 @@ from dramatiq import Broker, Middleware
 import tasks
 from middleware.limits import Limits
 from tests.chaos.journal import effect
-from understudy import ConcurrencyLimit, RateLimit, actor, clock
+from understudy import ConcurrencyLimit, Idempotency, RateLimit, actor, clock
 from understudy.execution import current
 from understudy.testing.conditions import wait_until
+
+#: Seconds between two bodies of ``rarely``.
+RARE = 1.5
 
 
 class Asking(Middleware):
@@ -45,6 +48,13 @@ def paced(name: str) -> int:
 @actor(queue_name="chaos", rate_limit=RateLimit(50, per=1, key="in a window", kind="window"))
 def windowed(name: str) -> int:
     """The same, under a window."""
+    effect(f"begins {name} {clock.now():.6f}")
+    return _retries()
+
+
+@actor(queue_name="chaos", rate_limit=RateLimit(1, per=RARE), idempotency=Idempotency(key="{name}"))
+def rarely(name: str) -> int:
+    """One at a time, and each once."""
     effect(f"begins {name} {clock.now():.6f}")
     return _retries()
 

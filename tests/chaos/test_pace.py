@@ -12,10 +12,13 @@ import pytest
 
 from tests.chaos.journal import lines_of
 from tests.chaos.plant import Plant, plant
+from understudy import clock
 from understudy.handle import Handle
 from understudy.testing.conditions import wait_until
 
 MODULE = "tests.chaos.paced_actors"
+#: Seconds between two bodies of ``rarely``, as it stands there.
+RARE = 1.5
 PACE = 50
 TIMEOUT = 60.0
 
@@ -106,6 +109,31 @@ def test_three_workers_keep_one_pace_in_order_without_a_waiting_thread(tmp_path:
         check(sent, pace)
         assert pace.turned <= PACE / 2, pace
         assert pace.back <= 2, pace
+
+
+def test_what_does_not_run_takes_no_turn_from_what_does(tmp_path: Path) -> None:
+    with plant(tmp_path) as stage:
+        sent = [stage.send("rarely", name) for name in ("first", *["first"] * 20)]
+        expiring = [stage.send("rarely", f"e{number}", expires_at=clock.now() + 1) for number in range(10)]
+        revoked = [stage.send("rarely", f"r{number}") for number in range(10)]
+        sent += [stage.send("rarely", name) for name in ("second", "third")]
+        for _ in range(2):
+            stage.worker(threads=2, module=MODULE)
+        line = stage.broker.storage.keys.limit("rate:actor:rarely")[2]
+        wait_until(
+            lambda: stage.broker.storage.client.zscore(line, f"chaos/{sent[-1].id}") is not None,
+            timeout=TIMEOUT,
+            what="the last one stands in line",
+        )
+        for handle in revoked:
+            handle.revoke()
+        stage.wait_for_all([*sent, *expiring, *revoked])
+        assert {handle.get() for handle in sent} == {0}
+        assert {handle.status for handle in expiring} == {handle.status for handle in revoked} == {"REVOKED"}
+        begun = [line.split() for line in lines_of(tmp_path / "effects") if line.startswith("begins")]
+        assert [name for _, name, _ in begun] == ["first", "second", "third"]
+        # Each of the forty that do not run would have cost one turn.
+        assert float(begun[-1][2]) - float(begun[0][2]) < 5 * RARE
 
 
 @pytest.mark.chaos_long
