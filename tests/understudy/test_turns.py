@@ -12,6 +12,7 @@ from typing import Any
 import freezegun
 import hypothesis.strategies as st
 import pytest
+from dramatiq import Message
 from freezegun.api import FrozenDateTimeFactory
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
@@ -29,12 +30,13 @@ from understudy.brokers.operations import Operations
 from understudy.brokers.settlement import SettlingBroker
 from understudy.holds import GROUP, Hold
 from understudy.keyed import ConcurrencyLimit, RateLimit
+from understudy.revocations import Revocations
 from understudy.states import State
 from understudy.storage.client import Storage
 from understudy.testing.enqueued import Enqueued
 from understudy.testing.faults import Faults
 from understudy.testing.stage import Kind, stage
-from understudy.turns import Limit, Turn, Turns, member
+from understudy.turns import IN_LINE, Limit, Turn, Turns, member
 
 #: Milliseconds after which one that should have come is not waited for (``_turns.lua``).
 LATE, CATCH_UP, WOKEN = 1_000, 1_000, 2_000
@@ -282,13 +284,12 @@ class PlacesMachine(RuleBasedStateMachine):
         self.clock: Any = self.frozen.start()
         self.staged = stage(kind, server_url=url, faults=Faults(), enqueued=Enqueued())
         self.bench = Asking(self.staged.__enter__().storage)
+        self.bench.client.sadd(self.bench.keys.queues, self.bench.queue.queue)
         self.numbers = itertools.count()
         self.held: list[Placed] = []
         self.known: dict[str, Placed] = {}
         self.began: list[str] = []
         self.disturbed = False
-        #: Somebody was woken and then revoked: for a while nobody knows that the place is free.
-        self.awaited = False
 
     @initialize(most=st.sampled_from([1, 2, 5]))
     def declare(self, most: int) -> None:
@@ -336,8 +337,6 @@ class PlacesMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_sleeps_beside_a_free_place(self) -> None:
         """Whoever comes on its own (it was woken, waits in the stream, or is on its way back) may have it."""
-        if self.awaited:
-            return
         delayed = self.bench.client.zrange(self.bench.queue.delayed, 0, -1, withscores=True)
         asleep = sum(due > milliseconds() for _, due in delayed)
         runs = sum(one.runs for one in self.held)
@@ -365,7 +364,9 @@ class PlacesMachine(RuleBasedStateMachine):
     def the_refused_go_back(self) -> None:
         for one in [one for one in self.held if not one.runs]:
             assert one.turn is not None
-            later = self.bench.later(one.name.encode(), delay=one.turn.wait, message=one.name)
+            options = {IN_LINE: self.limit.name}
+            payload = Message(self.bench.queue.queue, "a", (), {}, options, message_id=one.name).encode()
+            later = self.bench.later(payload, delay=one.turn.wait, message=one.name)
             self.settle((one, (self.bench.join(one.turn), later)))
 
     @precondition(lambda self: self.held)
@@ -383,19 +384,13 @@ class PlacesMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(data=st.data())
     def one_that_waits_is_revoked(self, data: st.DataObject) -> None:
-        queue, client = self.bench.queue, self.bench.client
-        waiting = list(client.zrange(queue.delayed, 0, -1))
+        waiting = self.bench.client.zrange(self.bench.queue.delayed, 0, -1)
         if not waiting:
             return
-        self.disturbed = True
         # By name: a copy's own differs from run to run.
-        by_name = {copy.decode().partition("|")[0]: copy for copy in waiting}
-        name = data.draw(st.sampled_from(sorted(by_name)))
-        copy = by_name[name]
-        self.awaited |= client.zscore(queue.delayed, copy) <= milliseconds()
-        client.zrem(queue.delayed, copy)
-        client.hdel(queue.payloads, copy)
-        client.hdel(queue.ids, name)
+        name = data.draw(st.sampled_from(sorted({copy.decode().partition("|")[0] for copy in waiting})))
+        found = Revocations(self.bench.storage).revoke(name, terminate=False, result_ttl=60)
+        assert found is State.REVOKED
         del self.known[name]
 
     @rule(seconds=st.sampled_from([0.001, 1.0, 2.5, 6.0, 400.0]))
@@ -411,7 +406,8 @@ class PlacesMachine(RuleBasedStateMachine):
 
     def take_what_waits(self) -> None:
         for payload in self.bench.waiting():
-            self.takes(self.bench.taken(), payload.decode())
+            delayed = payload.startswith(b"{")
+            self.takes(self.bench.taken(), Message.decode(payload).message_id if delayed else payload.decode())
 
     def everybody_runs_and_nothing_is_left(self) -> None:
         for _ in range(10 * (len(self.known) + 1)):
