@@ -40,11 +40,10 @@ def log(freezer: FrozenDateTimeFactory) -> Log:
     return Log()
 
 
-@pytest.fixture(params=[True, False], ids=["asking-ahead", "one-by-one"])
-def ahead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether guards ask for messages that are fetched together."""
-    monkeypatch.setattr(RedisBroker, "keeps_up", request.param)
-    return bool(request.param)
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards ask ahead for messages that are fetched together; one that comes alone asks when it begins."""
+    monkeypatch.setattr(RedisBroker, "keeps_up", True)
 
 
 @pytest.fixture
@@ -72,10 +71,9 @@ def line(broker: RedisBroker, name: str) -> list[bytes]:
     return list(found)
 
 
-@pytest.mark.parametrize("kind", ["bucket", "window"])
-@pytest.mark.parametrize("on_doubt", ["repeat", "skip"])
+@pytest.mark.parametrize(("kind", "on_doubt"), [("bucket", "repeat"), ("window", "skip")])
 def test_duplicates_ahead_of_it_cost_a_message_no_time(
-    broker: RedisBroker, run_for: Run, log: Log, ahead: bool, kind: Any, on_doubt: Any
+    broker: RedisBroker, run_for: Run, log: Log, ahead: None, kind: Any, on_doubt: Any
 ) -> None:
     @actor(rate_limit=RateLimit(1, per=10, kind=kind), idempotency=Idempotency(key="{name}", on_doubt=on_doubt))
     def body(name: str) -> str:
@@ -90,7 +88,7 @@ def test_duplicates_ahead_of_it_cost_a_message_no_time(
 
 
 def test_a_duplicate_of_what_is_done_gives_back_the_turn_that_it_was_given(
-    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, log: Log, ahead: bool
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, log: Log, ahead: None
 ) -> None:
     @actor(rate_limit=RateLimit(1, per=10), idempotency=Idempotency(key="{name}", on_doubt="skip"))
     def body(name: str) -> None:
@@ -107,7 +105,7 @@ def test_a_duplicate_of_what_is_done_gives_back_the_turn_that_it_was_given(
 
 @pytest.mark.parametrize("kind", ["bucket", "window"])
 def test_what_expires_in_line_holds_up_nobody(
-    broker: RedisBroker, run_for: Run, log: Log, ahead: bool, kind: Any
+    broker: RedisBroker, run_for: Run, log: Log, ahead: None, kind: Any
 ) -> None:
     @actor(rate_limit=RateLimit(1, per=10, kind=kind))
     def body(name: str) -> None:
@@ -123,7 +121,7 @@ def test_what_expires_in_line_holds_up_nobody(
 
 
 def test_what_has_expired_at_the_fetch_asks_for_no_turn(
-    broker: RedisBroker, run_for: Run, freezer: FrozenDateTimeFactory, log: Log, ahead: bool
+    broker: RedisBroker, run_for: Run, freezer: FrozenDateTimeFactory, log: Log, ahead: None
 ) -> None:
     @actor(rate_limit=RateLimit(1, per=10))
     def body(name: str) -> None:
@@ -139,7 +137,7 @@ def test_what_has_expired_at_the_fetch_asks_for_no_turn(
 
 @pytest.mark.parametrize("when", ["before", "in-line"])
 def test_what_is_revoked_holds_up_nobody(
-    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: bool, when: str
+    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: None, when: str
 ) -> None:
     @actor(rate_limit=RateLimit(1, per=10))
     def body(name: str) -> None:
@@ -161,7 +159,7 @@ def test_what_is_revoked_holds_up_nobody(
 
 
 def test_the_next_ones_of_a_workflow_that_was_revoked_hold_up_nobody(
-    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: bool
+    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: None
 ) -> None:
     @actor(rate_limit=RateLimit(1, per=10))
     def body(name: str, *_: object) -> None:
@@ -190,7 +188,7 @@ def test_what_is_cancelled_in_line_holds_up_nobody(broker: RedisBroker, drain: D
 
 
 def test_all_behind_a_gap_move_up_one_after_the_other_and_in_order(
-    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: bool
+    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: None
 ) -> None:
     @actor(rate_limit=RateLimit(2, per=1))
     def body(name: int) -> None:
@@ -246,7 +244,7 @@ def test_the_line_is_that_of_the_key_in_whatever_queue_its_messages_wait(
 
 
 def test_what_waits_for_a_broken_thing_waits_in_no_line(
-    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: bool
+    broker: RedisBroker, drain: Drain, run_for: Run, log: Log, ahead: None
 ) -> None:
     @actor(
         rate_limit=RateLimit(1, per=10, key="k"), circuit_breaker=CircuitBreaker(key="{name}", failures=1, cooldown=300)
@@ -265,7 +263,7 @@ def test_what_waits_for_a_broken_thing_waits_in_no_line(
 
 
 def test_what_waits_for_its_running_twin_keeps_its_arrival_and_holds_up_nobody(
-    broker: RedisBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, log: Log, ahead: bool
+    broker: RedisBroker, step_worker: StepWorker, freezer: FrozenDateTimeFactory, log: Log, ahead: None
 ) -> None:
     @actor(rate_limit=RateLimit(10, per=100), idempotency=Idempotency(key="{name}"))
     def body(name: str, outer: bool = False) -> None:
