@@ -110,13 +110,13 @@ def notify(channels: Sequence[str], title: str, body: str, severity: Severity = 
     if not isinstance(channels, list | tuple) or not all(isinstance(name, str) for name in channels):
         raise TypeError("channels is a list of names")
     notice, services = Notice(title, body, severity), open_channels()
-    execution, put_off, wait = current(), None, 0.0
+    execution, put_off, waits = current(), None, list[float]()
     names = list(dict.fromkeys(channels))
     items = each(names, key=str, reasons=len(names))
     for channel in items:
         if later := turn(CHANNEL_LIMIT, channel=channel):
             items.defer()
-            wait = max(wait, later)
+            waits.append(later)
             continue
         try:
             services.send(channel, notice)
@@ -130,7 +130,8 @@ def notify(channels: Sequence[str], title: str, body: str, severity: Severity = 
                 put_off = error
     if put_off is not None:
         raise put_off
-    if wait:
-        raise HandBack("a channel has had as many notices as it takes for now", delay=wait)
+    if waits:
+        # The first of them: who comes late for a turn has lost it.
+        raise HandBack("a channel has had as many notices as it takes for now", delay=min(waits))
     failed = [FailedChannel(channel=name, error=items.failures[name]) for name in names if name in items.failures]
     return {"successful": items.successful, "failed": len(failed), "failed_channels": failed}
