@@ -296,7 +296,7 @@ def revoke(bench: Bench) -> Call:
     )
     step(operations, keys, Place("w", 6, "3", STREAMS), State.REVOKED, message_id=id, kept=KEPT)
     args = [id, "stop", 60_000, int(UNFINISHED * 1000), b"why", keys.channel(id), keys.revocations, GROUP, 1, "", ""]
-    return "revoke", operations.keys, [*args, "", 1, *operations.args]
+    return "revoke", operations.keys, [*args, "", "", 1, *operations.args]
 
 
 def each_call(bench: Bench, prepare: Callable[[Bench], Call]) -> Iterator[tuple[Bench, Call, str, bool, Any, Any]]:
