@@ -17,7 +17,7 @@ from dramatiq import Message
 
 from tests.chaos.journal import Begin, begun, lines_of
 from tests.understudy.brokers.servers import BareServer
-from tests.understudy.supervisor.real import children
+from tests.understudy.supervisor.real import alive, children
 from understudy.brokers.redis import RedisBroker
 from understudy.deadletters import DeadLetter, DeadLetters
 from understudy.handle import Handle
@@ -85,11 +85,17 @@ class Worker:
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
-        """kill -9 of all of it."""
+        """kill -9 of all of it.
+
+        Processes of bodies, which are groups of their own, die with their worker. They are waited for, because what one
+        of them does in its last moment may be an effect.
+        """
         if self.process is not None:
+            bodies = [body for worker in self.processes() for body in children(worker, "understudy.isolation.child")]
             self.signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
+            wait_until(lambda: not any(map(alive, bodies)), what="the bodies have died with their worker")
 
     def processes(self) -> list[int]:
         """The pids of its worker processes."""

@@ -64,8 +64,8 @@ def begun(path: Path) -> int:
     return int(journal.read_text().split()[0])
 
 
-def children(pid: int) -> list[int]:
-    """The worker processes of the supervisor ``pid``."""
+def children(pid: int, module: str = "understudy.supervisor.child") -> list[int]:
+    """The worker processes of the supervisor ``pid``; with ``module`` those of a process that run it."""
     found = []
     for directory in Path("/proc").iterdir():
         if directory.name.isdecimal() and alive(int(directory.name)):
@@ -74,7 +74,7 @@ def children(pid: int) -> list[int]:
                 words = (directory / "cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == pid and b"understudy.supervisor.child" in words:
+            if parent == pid and module.encode() in words:
                 found.append(int(directory.name))
     return sorted(found)
 
