@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 WINDOW = 5_000
 
 
-class _FrameReader(Reader):
+class _FrameReader(Reader, ABC):
     """Rows of something that gives its rows ``begin`` to ``begin + WINDOW`` as a frame."""
 
     def __init__(self, place: Place, kind: str) -> None:
@@ -48,11 +49,13 @@ class _FrameReader(Reader):
     def close(self) -> None:
         self._stack.close()
 
+    @abstractmethod
     def _open(self, path: Path, place: Place) -> None:
-        raise NotImplementedError
+        """Open the file; sets ``columns`` and ``total``."""
 
+    @abstractmethod
     def _frame(self, begin: int) -> polars.DataFrame:
-        raise NotImplementedError
+        """The rows from ``begin`` on, at most ``WINDOW`` of them."""
 
 
 class ParquetReader(_FrameReader):

@@ -7,22 +7,19 @@ import itertools
 import math
 from typing import Any
 
-import freezegun
 import hypothesis.strategies as st
 import pytest
 from dramatiq import Message
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.understudy.test_turns import Asking, TwiceStorage, machine, milliseconds
+from tests.understudy.test_turns import OnStage, TwiceStorage, machine, milliseconds
 from understudy import clock
 from understudy.brokers.operations import Operations
 from understudy.holds import GROUP, Hold
 from understudy.keyed import RateLimit
 from understudy.revocations import Revocations
 from understudy.states import State
-from understudy.testing.enqueued import Enqueued
-from understudy.testing.faults import Faults
-from understudy.testing.stage import Kind, stage
+from understudy.testing.stage import Kind
 from understudy.turns import IN_LINE, Limit, Turn, Turns
 
 RATES = st.sampled_from(
@@ -36,15 +33,11 @@ RATES = st.sampled_from(
 )
 
 
-class LineMachine(RuleBasedStateMachine):
+class LineMachine(OnStage):
     """Messages under one rate: in line among the delayed ones, or on their way there."""
 
     def __init__(self, kind: Kind, url: str | None) -> None:
-        super().__init__()
-        self.frozen = freezegun.freeze_time("2026-03-01T12:00:00+00:00")
-        self.clock: Any = self.frozen.start()
-        self.staged = stage(kind, server_url=url, faults=Faults(), enqueued=Enqueued())
-        self.bench = Asking(self.staged.__enter__().storage)
+        super().__init__(kind, url)
         self.bench.client.sadd(self.bench.keys.queues, self.bench.queue.queue)
         self.numbers = itertools.count(1)
         self.orders: dict[str, float] = {}
@@ -59,13 +52,6 @@ class LineMachine(RuleBasedStateMachine):
     def declare(self, policy: RateLimit) -> None:
         self.policy = policy
         self.limit = Limit.of_rate(policy, "key:k")
-
-    def teardown(self) -> None:
-        try:
-            self.everybody_has_a_turn_and_nothing_is_left()
-        finally:
-            self.staged.__exit__(None, None, None)
-            self.frozen.stop()
 
     # -- what workers do -----------------------------------------------------------------------------------
 

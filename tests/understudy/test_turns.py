@@ -4,6 +4,7 @@ line first, and nothing left behind. Every call is made twice."""
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,8 +117,8 @@ class Waiting:
     due: float
 
 
-class RateMachine(RuleBasedStateMachine):
-    """Messages under one rate. What is late is late by as much as the rule says; the model only counts."""
+class OnStage(RuleBasedStateMachine):
+    """A bench in frozen time."""
 
     def __init__(self, kind: Kind, url: str | None) -> None:
         super().__init__()
@@ -125,6 +126,24 @@ class RateMachine(RuleBasedStateMachine):
         self.clock: Any = self.frozen.start()
         self.staged = stage(kind, server_url=url, faults=Faults(), enqueued=Enqueued())
         self.bench = Asking(self.staged.__enter__().storage)
+
+    def teardown(self) -> None:
+        try:
+            self.everybody_has_a_turn_and_nothing_is_left()
+        finally:
+            self.staged.__exit__(None, None, None)
+            self.frozen.stop()
+
+    @abstractmethod
+    def everybody_has_a_turn_and_nothing_is_left(self) -> None:
+        """Whoever waits comes, and the server has forgotten all of them."""
+
+
+class RateMachine(OnStage):
+    """Messages under one rate. What is late is late by as much as the rule says; the model only counts."""
+
+    def __init__(self, kind: Kind, url: str | None) -> None:
+        super().__init__(kind, url)
         self.numbers = itertools.count()
         self.waiting: list[Waiting] = []
         self.given: list[float] = []
@@ -138,13 +157,6 @@ class RateMachine(RuleBasedStateMachine):
     def declare(self, policy: RateLimit) -> None:
         self.policy = policy
         self.limit = Limit.of_rate(policy, "key:k")
-
-    def teardown(self) -> None:
-        try:
-            self.everybody_has_a_turn_and_nothing_is_left()
-        finally:
-            self.staged.__exit__(None, None, None)
-            self.frozen.stop()
 
     def asks(self, name: str, order: float) -> None:
         self.asked[name] += 1
@@ -274,16 +286,12 @@ class Placed:
         return self.turn is not None and self.turn.word == "run"
 
 
-class PlacesMachine(RuleBasedStateMachine):
+class PlacesMachine(OnStage):
     """Messages under one limit of places. Each is in one state: it runs, it was refused and is on its way back, it lies
     among the delayed ones, or in the stream."""
 
     def __init__(self, kind: Kind, url: str | None) -> None:
-        super().__init__()
-        self.frozen = freezegun.freeze_time("2026-03-01T12:00:00+00:00")
-        self.clock: Any = self.frozen.start()
-        self.staged = stage(kind, server_url=url, faults=Faults(), enqueued=Enqueued())
-        self.bench = Asking(self.staged.__enter__().storage)
+        super().__init__(kind, url)
         self.bench.client.sadd(self.bench.keys.queues, self.bench.queue.queue)
         self.numbers = itertools.count()
         self.held: list[Placed] = []
@@ -294,13 +302,6 @@ class PlacesMachine(RuleBasedStateMachine):
     @initialize(most=st.sampled_from([1, 2, 5]))
     def declare(self, most: int) -> None:
         self.limit = Limit.of_places(ConcurrencyLimit(most), "key:k")
-
-    def teardown(self) -> None:
-        try:
-            self.everybody_runs_and_nothing_is_left()
-        finally:
-            self.staged.__exit__(None, None, None)
-            self.frozen.stop()
 
     def takes(self, hold: Hold, name: str) -> None:
         one = self.known.setdefault(name, Placed(name, milliseconds() + next(self.numbers) / 4_096))
@@ -409,7 +410,7 @@ class PlacesMachine(RuleBasedStateMachine):
             delayed = payload.startswith(b"{")
             self.takes(self.bench.taken(), Message.decode(payload).message_id if delayed else payload.decode())
 
-    def everybody_runs_and_nothing_is_left(self) -> None:
+    def everybody_has_a_turn_and_nothing_is_left(self) -> None:
         for _ in range(10 * (len(self.known) + 1)):
             if not self.known:
                 break

@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -31,7 +32,7 @@ from .smtp_policy import SmtpPolicy
 from .smtp_protocol import serving
 
 
-class _Handle:
+class _Handle(ABC):
     """What ``SmtpServer`` and ``SmtpThread`` have in common."""
 
     host = "127.0.0.1"
@@ -57,11 +58,13 @@ class _Handle:
             raise RuntimeError("the mail server is not running: call start() first")
         return self._port
 
+    @abstractmethod
     def start(self) -> Self:
-        raise NotImplementedError
+        """Begin to listen."""
 
+    @abstractmethod
     def stop(self) -> None:
-        raise NotImplementedError
+        """Listen no more."""
 
     def __enter__(self) -> Self:
         return self.start()

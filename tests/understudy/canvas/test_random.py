@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +20,8 @@ from understudy.testing.worker import StepWorker
 Shape = tuple[Any, ...]
 
 
-def shapes() -> st.SearchStrategy[Shape]:
-    """Canvases as nested tuples."""
+def shapes(*more: Callable[[st.SearchStrategy[Shape]], st.SearchStrategy[Shape]]) -> st.SearchStrategy[Shape]:
+    """Canvases as nested tuples, and what ``more`` makes of their parts."""
     steps = st.tuples(st.just("step"), st.integers(0, 9) | st.just(-1), st.booleans())
     policies = st.sampled_from(["fail", "fail", "partial", 1])
     return st.recursive(
@@ -29,6 +30,7 @@ def shapes() -> st.SearchStrategy[Shape]:
             st.tuples(st.just("chain"), st.lists(parts, min_size=1, max_size=3)),
             st.tuples(st.just("group"), st.lists(parts, min_size=1, max_size=3), policies),
             st.tuples(st.just("chord"), st.lists(parts, min_size=1, max_size=3), parts, policies),
+            *(made(parts) for made in more),
         ),
         max_leaves=10,
     )

@@ -122,6 +122,31 @@ def settle(bench: Bench, prepared: Prepared) -> str:
     return bench.settle(before, prepared, after)
 
 
+def each_failing_call(
+    bench: Bench, prepare: Callable[[Bench], Prepared]
+) -> Iterator[tuple[Bench, str, str, dict[str, str], dict[str, str]]]:
+    """Commit an outcome again and again, while one call of the server after the other fails.
+
+    Yields the bench, what failed, the verdicts, and what was there before and after, without the neighbours' share.
+    """
+    fresh = benches(bench)
+    for nth in range(1, 200):
+        one = next(fresh)
+        hold, ops = prepare(one)
+        before = shown(one)
+        injected = Injected(one.storage, "settle", nth=nth, stream=hold.stream, entry=hold.entry)
+        verdicts = settle(one, (hold, ops))
+        what = injected.failed()
+        if not what:
+            return
+        after, keys = shown(one), one.keys
+        for name in (keys.batch("w1"), keys.state("before"), keys.state("after"), one.queue.streams[LOW - 1]):
+            after.pop(name.removeprefix(keys.namespace), None)
+            before.pop(name.removeprefix(keys.namespace), None)
+        yield one, what, verdicts, before, after
+    raise AssertionError("there is no end to the calls")
+
+
 @pytest.mark.deep
 @on_the_server_first
 @pytest.mark.parametrize("prepare", [success, retry, failure, taken_back, finished])

@@ -10,7 +10,6 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from tests.depth import on_the_server_first
-from understudy.brokers.names import LOW
 from understudy.errors import ServerUnavailable
 from understudy.holds import GROUP, Hold
 from understudy.states import State
@@ -20,7 +19,7 @@ from understudy.turns import BELIEVED, Limit, Turn, Turns, member
 from .bench import Bench, Ops
 from .dumps import dump
 from .injected import Injected
-from .test_failing_calls import benches, settle, shown
+from .test_failing_calls import benches, each_failing_call, settle
 
 PLACES = Limit("places:key:k", "places", 1)
 RATE = Limit("rate:key:k", "bucket", 2, 1_000)
@@ -347,24 +346,10 @@ def test_whichever_call_fails_a_place_is_left_or_waited_for_or_nothing_is_done(b
         one.settle((waits, [join(one, second), one.later(b"b", delay=300, message="b")]))
         return hold, [one.state(State.SUCCESS, "a"), leave(one, first)]
 
-    fresh = benches(bench)
-    whole_bench = next(fresh)
-    assert settle(whole_bench, prepared(whole_bench)) == "ccc"
+    assert settle(bench, prepared(bench)) == "ccc"
     seen: list[str] = []
-    for nth in range(1, 200):
-        one = next(fresh)
-        hold, ops = prepared(one)
-        before = shown(one)
-        injected = Injected(one.storage, "settle", nth=nth, stream=hold.stream, entry=hold.entry)
-        verdict = settle(one, (hold, ops))
-        what = injected.failed()
-        if not what:
-            break
+    for _, what, verdict, before, after in each_failing_call(bench, prepared):
         seen.append(what)
-        after, keys = shown(one), one.keys
-        for name in (keys.batch("w1"), keys.state("before"), keys.state("after"), one.queue.streams[LOW - 1]):
-            after.pop(name.removeprefix(keys.namespace), None)
-            before.pop(name.removeprefix(keys.namespace), None)
         if what.startswith("call"):
             assert verdict == "cec", what
             assert after == before, what
@@ -373,8 +358,6 @@ def test_whichever_call_fails_a_place_is_left_or_waited_for_or_nothing_is_done(b
     assert {"call ZADD", "call ZSCORE", "call ZCARD"} <= set(seen)
 
 
-@pytest.mark.deep
-@on_the_server_first
 @pytest.mark.brokers("server")
 def test_whichever_call_fails_all_places_of_a_batch_are_free_and_those_in_line_are_woken(bench: Bench) -> None:
     several, single = Limit(PLACES.name, "places", 4), Limit("places:key:other", "places", 1)

@@ -10,7 +10,7 @@ from dramatiq import Message
 from freezegun.api import FrozenDateTimeFactory
 
 from tests.chaos.weighing import Weighing
-from understudy.brokers.names import LOW
+from tests.depth import on_the_server_first
 from understudy.brokers.operations import Operations
 from understudy.errors import ServerUnavailable
 from understudy.holds import GROUP, Hold
@@ -20,8 +20,7 @@ from understudy.turns import IN_LINE, Limit, Turn, Turns
 
 from .bench import Bench, Ops
 from .dumps import dump
-from .injected import Injected
-from .test_failing_calls import NOW, benches, settle, shown
+from .test_failing_calls import NOW, benches, each_failing_call
 from .test_giving_turns import Twice, ask, asked_plainly, lines, promoted, turn, waiting
 
 RATE = Limit("rate:key:k", "bucket", 1, 10_000)
@@ -174,6 +173,8 @@ def test_of_an_outcome_that_is_refused_the_line_is_left_all_the_same(plain: Benc
     assert waiting(plain, RATE) == []
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("limit", [RATE, WINDOW])
 def test_whichever_call_fails_the_line_is_left_or_nothing_is_done(bench: Bench, limit: Limit) -> None:
     def prepared(one: Bench) -> tuple[Hold, list[Ops]]:
@@ -181,22 +182,9 @@ def test_whichever_call_fails_the_line_is_left_or_nothing_is_done(bench: Bench, 
         in_line(one, "b", limit)
         return hold, [one.state(State.SUCCESS, "a"), act(one, first, "quit", limit), one.add(b"next")]
 
-    fresh = benches(bench)
     seen: list[str] = []
-    for nth in range(1, 200):
-        one = next(fresh)
-        hold, ops = prepared(one)
-        before = shown(one)
-        injected = Injected(one.storage, "settle", nth=nth, stream=hold.stream, entry=hold.entry)
-        verdict = settle(one, (hold, ops))
-        what = injected.failed()
-        if not what:
-            break
+    for one, what, verdict, before, after in each_failing_call(bench, prepared):
         seen.append(what)
-        after, keys = shown(one), one.keys
-        for name in (keys.batch("w1"), keys.state("before"), keys.state("after"), one.queue.streams[LOW - 1]):
-            after.pop(name.removeprefix(keys.namespace), None)
-            before.pop(name.removeprefix(keys.namespace), None)
         assert verdict in ("cec", "ccc"), what
         if verdict == "cec":
             assert after == before, what
