@@ -172,16 +172,14 @@ class Idempotency(Middleware):
         """Ask for the key. An outcome that went on as a workflow is what that has come to: done, busy, or nothing. One
         that a resume has taken back is nothing."""
         records, streams = settling.records, settling.streams_of(held.queue_name)
-        ask = partial(records.claim, key, execution.hold, message_id=held.message_id, streams=streams)
-        ask = partial(ask, tells=policy.on_doubt == "skip")
+        tells = policy.on_doubt == "skip"
+        ask = partial(records.claim, key, execution.hold, message_id=held.message_id, streams=streams, tells=tells)
         claim = ask()
         if claim.verdict == "done" and claim.owner == held.message_id and execution.workflow is not None:
             record = records.read(held.message_id)
             # Claim and record are committed together, so only whoever runs the step anew can have removed the record.
             if not record.state.terminal and "instead" not in record.fields:
-                return records.claim(
-                    key, execution.hold, message_id=held.message_id, streams=streams, but_not=claim.owner
-                )
+                return ask(but_not=claim.owner)
         if claim.verdict != "done" or claim.result != GOES_ON:
             return claim
         found = Handle(claim.owner, records)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -111,7 +110,7 @@ class Execution:
     told_wait: float | None = None
     failure: BaseException | None = None
     workflow: str | None = None
-    turns: Counter[str] = field(default_factory=Counter)
+    turns: dict[str, int] = field(default_factory=dict)
     contributors: list[Contributor] = field(default_factory=list)
 
     @property

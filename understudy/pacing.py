@@ -39,10 +39,11 @@ def turn(limit: RateLimit, **arguments: Any) -> float:
     since = storage.call("ZSCORE", line, name) or execution.hold.entry.partition("-")[0]
     # Each is a turn of its own. The same number would be taken for the same question, whose answer was lost; and the
     # next one gives back the turn before, of which no use was made.
-    number = 2 * execution.turns[asked_for.name] - 1
+    times = execution.turns.get(asked_for.name, 0)
+    number = 2 * times - 1
     asked = Turn(execution.token, name, float(since), (asked_for,), number=number)
     Turns(storage).ask([asked], broker.lines())
-    execution.turns[asked_for.name] += 1
+    execution.turns[asked_for.name] = times + 1
     if asked.word == "lost":
         raise execution.hold_lost()
     if asked.word == "odd":

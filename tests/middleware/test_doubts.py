@@ -9,7 +9,7 @@ import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from tests.understudy.brokers.helpers import dead_letters
-from understudy import ConcurrencyLimit, Idempotency, RateLimit, actor, handle
+from understudy import ConcurrencyLimit, Idempotency, RateLimit, actor, chain, handle
 from understudy.breaking import CircuitBreaker
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import InDoubt
@@ -71,6 +71,29 @@ def test_a_twin_may_run_what_a_dead_worker_had_claimed_and_not_begun(
     drain()
     assert ran == ["a"]
     assert (handle(first).get(), handle(twin).get()) == ("a", "a")
+
+
+def test_a_worker_that_dies_before_the_body_of_a_step_that_runs_anew_leaves_nothing_in_doubt(
+    broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, faults: Faults
+) -> None:
+    ran: list[str] = []
+
+    @actor(idempotency=SKIP)
+    def body(name: str) -> str:
+        ran.append(name)
+        return name
+
+    flow = chain(body.message("a"), body.message_with_options(args=("b",), immutable=True)).run()
+    drain()
+    assert ran == ["a", "b"]
+    flow.resume(from_step=1)
+    faults.kill_at("claim", nth=2, when="after")  # the first one finds what had been done
+    drain()
+    assert ran == ["a", "b"]
+    freezer.tick(LEASE)
+    drain()
+    assert flow.get() == "b"
+    assert ran == ["a", "b", "a", "b"]
 
 
 @pytest.mark.parametrize("where", ["begin", "body", "settle"])
