@@ -42,6 +42,7 @@ def each(
     ordered: bool = False,
     max_failures: float | None = None,
     reasons: int = 1_000,
+    window: int = WINDOW,
 ) -> Items[T]: ...
 
 
@@ -57,6 +58,7 @@ def each(
     batch: int = 1,
     max_failures: float | None = None,
     reasons: int = 1_000,
+    window: int = WINDOW,
 ) -> Items[T]: ...
 
 
@@ -73,6 +75,7 @@ def each(
     ordered: bool = False,
     max_failures: float | None = None,
     reasons: int = 1_000,
+    window: int = WINDOW,
 ) -> Items[T]:
     """Iterate over ``items``, remembering which are done. Reports progress, stops cleanly on shutdown and on revoke.
 
@@ -85,7 +88,7 @@ def each(
 
     Called outside of a worker it gives every distinct item once and records nothing.
 
-    Memory: in the worker one window of 500 items, the reasons of failures, and the keys that were put off. On
+    Memory: in the worker one ``window`` of items, the reasons of failures, and the keys that were put off. On
     the server, until the record of the message goes:
 
     - by default a hash field per distinct item, 30 bytes and the key: they may come in any order;
@@ -113,6 +116,8 @@ def each(
         by ``TooManyFailures``. A part is that of ``total``; where that is not known, of those gone through, from the
         hundredth on. None: all may fail. Those in doubt that were skipped count.
       reasons: how many failures are kept with their reason.
+      window: so many items are drawn from the source at once, and looked up in one round trip; at least a ``batch``.
+        Fewer than 500 where items are large, or are to be as they are when it is their turn.
 
     Raises:
       DeclarationError: a wrong argument, a second loop of the same name, an item without a key, a cursor that does not
@@ -121,14 +126,14 @@ def each(
       TooManyFailures: see ``max_failures``. Not retried.
     """
     choose(on_doubt, ("repeat", "skip"), field="each(on_doubt)")
-    _check(items, cursor, position, batch, ordered, max_failures, reasons)
+    _check(items, cursor, position, batch, ordered, max_failures, reasons, window)
     if total is None:
         total = _length(items)
     place: Place = "cursor" if cursor is not None else "order" if ordered else "keys"
     execution = current()
     store = Store(place) if execution is None else _remembered(execution, place, on_doubt, name)
     source = Source(items, cursor, key, key if position is None else position)
-    return Items(source, store, execution, Limits(total, batch, max_failures, reasons))
+    return Items(source, store, execution, Limits(total, batch, max_failures, reasons, window))
 
 
 def _length(items: object) -> int | None:
@@ -143,6 +148,7 @@ def _check(
     ordered: object,
     max_failures: object,
     reasons: object,
+    window: object,
 ) -> None:
     if (items is None) == (cursor is None):
         raise DeclarationError("each() is given either items or cursor=...")
@@ -152,6 +158,8 @@ def _check(
         raise DeclarationError("each(ordered=True) is for items; a cursor is ordered anyway: leave it out")
     if not isinstance(batch, int) or not 1 <= batch <= LARGEST_BATCH:
         raise DeclarationError(f"each(batch={batch!r}) is not a whole number from 1 to {LARGEST_BATCH:,}")
+    if not isinstance(window, int) or not 1 <= window <= WINDOW:
+        raise DeclarationError(f"each(window={window!r}) is not a whole number from 1 to {WINDOW:,}")
     if not isinstance(reasons, int) or reasons < 0:
         raise DeclarationError(f"each(reasons={reasons!r}) is not a whole number that is not negative")
     is_part = isinstance(max_failures, float) and 0 < max_failures < 1

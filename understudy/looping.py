@@ -20,7 +20,7 @@ from .sources import Source
 
 T = TypeVar("T")
 
-#: How many items are looked up at once when an execution goes on after another.
+#: How many items are looked up at once, and so in memory, unless ``each`` is told otherwise.
 WINDOW = 500
 #: The part of its time limit after which a delivery gives out no more items.
 ENOUGH = 0.8
@@ -42,6 +42,7 @@ class Limits:
     batch: int
     max_failures: float | None
     reasons: int
+    window: int = WINDOW
 
 
 @dataclass(slots=True)
@@ -126,8 +127,8 @@ class Items(Generic[T]):
     @property
     def window(self) -> int:
         """How many items are looked up at once."""
-        batch = self._limits.batch
-        return max(batch, WINDOW - WINDOW % batch)
+        batch, most = self._limits.batch, self._limits.window
+        return max(batch, most - most % batch)
 
     def through(self, window: Sequence[T]) -> Iterator[T]:
         """Go through the next items of the source; those that are not over are given out."""

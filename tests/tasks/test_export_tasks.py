@@ -52,6 +52,26 @@ def test_a_table_is_written_in_every_format(format: str, drain: Drain, store: St
     assert found == [(n, f"name {n}", n / 4) for n in range(1, 26)]
 
 
+def test_no_page_is_read_before_the_one_before_it_is_written(
+    drain: Drain, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand rows are in memory at once, not those of five hundred pages."""
+    store.fill("goods", 45)
+    write = file_parts.Parts.write
+
+    def written(parts: file_parts.Parts, number: int, rows: list[dict[str, Any]]) -> None:
+        write(parts, number, rows)
+        with store.database.transaction() as transaction:
+            transaction.execute("UPDATE goods SET name = :name WHERE id > :last", name=f"{number}", last=10 * number)
+
+    monkeypatch.setattr(file_parts.Parts, "write", written)
+    message = export_rows.send("goods", "out.csv")
+    drain()
+    assert handle(message).get()["rows"] == 45
+    with (store.root / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)][10:] == [str((n - 1) // 10) for n in range(11, 46)]
+
+
 def test_a_query_is_written_with_the_columns_that_are_wanted(drain: Drain, store: Store) -> None:
     store.fill("goods", 25)
     query = "SELECT id, name, price * 2 AS twice FROM goods WHERE id > 20"

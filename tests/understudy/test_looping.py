@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -129,9 +129,40 @@ def test_two_thousand_failures_leave_a_thousand_reasons(broker: SettlingBroker, 
     assert handle(message).get() == [0, 1_000, 0]
 
 
+@every_mode
+@pytest.mark.parametrize(("options", "most"), [({}, 500), ({"window": 3}, 3), ({"window": 3, "batch": 2}, 2)])
+def test_no_more_items_are_drawn_at_once_than_a_window_has(
+    broker: SettlingBroker, drain: Drain, mode: str, options: dict[str, int], most: int
+) -> None:
+    ahead: list[int] = []
+
+    @actor
+    def body() -> int:
+        drawn = given = 0
+
+        def source() -> Iterator[int]:
+            nonlocal drawn
+            for number in range(1_200):
+                drawn += 1
+                yield number
+
+        for _ in loop(mode, source(), **options):
+            given += 1
+            ahead.append(drawn - given)
+        return given
+
+    message = body.send()
+    drain()
+    assert handle(message).get() == 1_200
+    assert max(ahead) == most - 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"window": 0},
+        {"window": 501},
+        {"window": 1.5},
         {"batch": 0},
         {"batch": 1_001},
         {"batch": 1.5},
