@@ -3,7 +3,8 @@
 =================  ==================================================================================================
 ``exports``        exported files whose time is over
 ``quarantine``     rows that did not fit at an import or in a pipeline, put aside
-``unfinished``     what is left of exports, imports and pipelines that were given up, also below ``FILES_SWEPT``
+``unfinished``     what is left of exports, imports and pipelines that were given up, also below ``FILES_SWEPT`` and in
+                   the directory for temporary files of the machine that it runs on
 ``dead_letters``   messages that nobody has requeued
 ``notes``          which chunks were applied (an import that is repeated after that loads its rows again)
 ``events``         events that are rolled up

@@ -22,7 +22,7 @@ from typing import Any
 
 from .file_errors import BadFile
 from .file_places import Place, find, local_copy, open_binary
-from .file_writers import Published, Publisher, XlsxWriter, as_text, csv_header, dtype
+from .file_writers import Published, Publisher, XlsxWriter, as_text, check_cell, csv_header, dtype
 from .files import Format, open_rows, open_writer
 from .kinds import Kind
 
@@ -63,14 +63,22 @@ class Parts:
         self.directory = target.beside(f".{Path(target.path).name}.{token}.parts")
 
     def write(self, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write part ``number`` (from 1), in the place of an earlier one."""
-        old = [place for found, _, place in self._found() if found == number]
+        """Write part ``number`` (from 1), in the place of an earlier one.
+
+        Raises:
+          ValueError: a text does not go into a cell of XLSX; the rows before it are counted from the parts before.
+        """
+        there = self._found()
+        old = [place for found, _, place in there if found == number]
+        if self._format == "xlsx":
+            # A part would give the objects of a column the fields of one another; a sheet has their text anyway.
+            rows = [_flat(row) for row in rows]
+            self._check_cells(rows, behind=sum(count for found, count, _ in there if found < number))
         format = _WRITTEN_AS[self._format]
         kinds = self._kinds if format == "parquet" else None
         place = self._part(f"{number:06}.{len(rows)}.{format}")
         with open_writer(place.url, self._columns, format=format, kinds=kinds, settings=place.settings) as writer:
-            # A part would give the objects of a column the fields of one another; a sheet has their text anyway.
-            writer.write(map(_flat, rows) if self._format == "xlsx" else rows)
+            writer.write(rows)
         for other in old:
             if other.url != place.url:
                 other.remove()
@@ -126,6 +134,12 @@ class Parts:
                 with open_rows(place.url, format="parquet", settings=place.settings) as reader:
                     writer.write(row.values for row in reader.rows())
         return writer.published
+
+    def _check_cells(self, rows: Sequence[Mapping[str, Any]], *, behind: int) -> None:
+        """A part of Parquet takes any text: what a sheet does not take is to be found before all of them are there."""
+        for number, row in enumerate(rows, behind + 1):
+            for name in self._columns:
+                check_cell(row.get(name), row=number, column=name)
 
     def _part(self, name: str) -> Place:
         return find(f"{self.directory.url}/{name}", self._target.settings)

@@ -170,7 +170,7 @@ def local_copy(place: Place) -> Iterator[Path]:
     if place.local:
         yield Path(place.path)
         return
-    with tempfile.TemporaryDirectory(prefix="understudy-") as directory:
+    with tempfile.TemporaryDirectory(prefix="understudy-copy-") as directory:  # called as ``sweeping`` knows it
         copy = Path(directory, "copy" + place.suffix)
         with place.system().open(place.path, "rb") as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target, _BUFFER)

@@ -74,6 +74,7 @@ class Publisher(ABC):
             Path(place.path).parent.mkdir(parents=True, exist_ok=True)
             self._path = Path(place.path).with_name(name)
         else:
+            # Called as ``sweeping`` knows it.
             self._path = Path(tempfile.gettempdir(), f"understudy-{token}.part")
 
     def __enter__(self) -> Self:
@@ -212,6 +213,20 @@ def check_sheet(rows: int) -> None:
         raise ValueError(f"a sheet of XLSX holds {SHEET:,} rows; write CSV, JSON Lines or Parquet")
 
 
+def check_cell(value: object, *, row: int, column: str) -> None:
+    """See that a cell of XLSX holds ``value``.
+
+    Raises:
+      ValueError: it is a text that the cell would cut; names its row and column.
+    """
+    text = _plain(value)
+    if isinstance(text, str) and len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"row {row:,}, column {column!r}: a cell of XLSX holds {LONGEST_TEXT:,} characters, not {len(text):,}; "
+            "write CSV, JSON Lines or Parquet"
+        )
+
+
 class XlsxWriter(Writer):
     """Writes one sheet, row by row. Texts stay texts: none becomes a formula or a link. What a sheet cannot hold as it
     is becomes text: whole numbers from 2**53 on, and days before March 1900. Times with a zone become UTC.
@@ -262,13 +277,8 @@ class XlsxWriter(Writer):
         elif isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _EXACT):
             written = self._sheet.write(self.rows, column, value)
         else:
-            text = str(_plain(value))
-            if len(text) > LONGEST_TEXT:
-                raise ValueError(
-                    f"row {self.rows:,}, column {self._columns[column]!r}: a cell of XLSX holds {LONGEST_TEXT:,} "
-                    f"characters, not {len(text):,}; write CSV, JSON Lines or Parquet"
-                )
-            written = self._sheet.write_string(self.rows, column, text)
+            check_cell(value, row=self.rows, column=self._columns[column])
+            written = self._sheet.write_string(self.rows, column, str(_plain(value)))
         if written:
             raise ValueError(
                 f"a sheet of XLSX has no place for column {column + 1:,}, {self._columns[column]!r}; write CSV, JSON "

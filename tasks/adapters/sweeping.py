@@ -1,6 +1,7 @@
 """Files that are of no use any more. Looks only where such files are put, and takes nothing else for one.
 
-A symbolic link is never followed, and what is below neither ``FILES_ROOT`` nor one of ``FILES_SWEPT`` is never touched.
+A symbolic link is never followed, and what is below neither ``FILES_ROOT`` nor one of ``FILES_SWEPT`` is never touched,
+but for what our own writers and readers leave in this machine's directory for temporary files.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +29,8 @@ QUARANTINE, PIPELINE_QUARANTINE = "quarantine", "pipeline/quarantine"
 PIPELINE_WORK = "pipeline/work"
 #: What a writer leaves behind that was killed.
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.part")
+#: What one leaves in the directory for temporary files whose file was to go to a store; and who reads one from there.
+_TEMPORARY = re.compile(r"understudy-[0-9a-f]{16}\.parts?|understudy-copy-\w{8}")
 _RUN, _OF_RUN = re.compile(r"[0-9a-f]{16}"), re.compile(r"(valid|ready|bad)-\d{6}\.(parquet|jsonl)")
 _BUFFER = 1 << 20
 #: What stores call the time at which a file was written.
@@ -45,7 +49,8 @@ def old_quarantine(settings: FileSettings, *, before: float) -> Iterator[Path]:
 
 def unfinished(settings: FileSettings, *, before: float) -> Iterator[Path]:
     """What is left of files that were never finished, if nothing was done to it since a moment: directories of parts,
-    what writers leave behind that were killed, and the files between the steps of a pipeline."""
+    what writers leave behind that were killed, and the files between the steps of a pipeline; and what is left in the
+    directory for temporary files of those that went to a store or came from one."""
     root = settings.root.resolve()
     runs = str(root / PIPELINE_WORK)
     for entry in _below(str(root)):
@@ -55,6 +60,15 @@ def unfinished(settings: FileSettings, *, before: float) -> Iterator[Path]:
         is_part = entry.is_file(follow_symlinks=False) and _UNFINISHED.fullmatch(entry.name)
         if (is_run or is_parts or is_part) and _age(entry) < before:
             yield Path(entry.path)
+    for entry in os.scandir(tempfile.gettempdir()):
+        if _TEMPORARY.fullmatch(entry.name) and _age(entry) < before and _is_ours(entry):
+            yield Path(entry.path)
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file or directory of who asks: anybody may put something there, by any name."""
+    kept = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+    return kept and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
 
 
 def unfinished_elsewhere(settings: FileSettings, *, before: float) -> Iterator[list[Place]]:
@@ -146,5 +160,8 @@ def _below(directory: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _age(entry: os.DirEntry[str]) -> float:
-    """When something was done to it last: of a directory, when a part of it was written."""
-    return entry.stat(follow_symlinks=False).st_mtime
+    """When something was done to it last: of a directory, when a part of it was written. Never, when it has gone."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return math.inf

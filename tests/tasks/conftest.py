@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,5 +62,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     root.mkdir()
     monkeypatch.setenv("FILES_ROOT", str(root))
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/tables.sqlite")
+    # What others leave there is not to be cleaned up by a test.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     yield Store(root, open_database())
     close_databases()

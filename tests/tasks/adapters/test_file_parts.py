@@ -158,3 +158,14 @@ def test_a_directory_of_parts_is_known_by_its_name(settings: FileSettings) -> No
     assert parts_directory("").fullmatch(name)
     assert not parts_directory("other.csv").fullmatch(name)
     assert not parts_directory("").fullmatch("out.csv.parts")
+
+
+def test_a_text_that_a_cell_would_cut_is_found_when_its_part_is_written(settings: FileSettings) -> None:
+    parts = Parts(find("out.xlsx", settings), "xlsx", ["id", "name"], maker="m1")
+    parts.write(1, [{"id": n, "name": "x" * 32_767} for n in (1, 2, 3)])
+    for long in ("x" * 32_768, b"x" * 24_600, ["x" * 32_765]):  # in the sheet all of them are texts
+        with pytest.raises(ValueError, match="row 5, column 'name': a cell of XLSX holds 32,767 characters, not 32,"):
+            parts.write(2, [{"id": 4, "name": "x"}, {"id": 5, "name": long}])
+    assert parts.missing(2) == [2]
+    parts.write(2, [{"id": 4, "name": None}])
+    assert parts.join(2).rows == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 from tasks.adapters import sweeping
 from tasks.adapters.exports import Export
 from tasks.adapters.file_parts import Parts
-from tasks.adapters.file_places import find
+from tasks.adapters.file_places import find, local_copy
 from tasks.adapters.file_settings import FileSettings
-from tasks.adapters.file_writers import ParquetWriter
+from tasks.adapters.file_writers import CsvWriter, ParquetWriter
 from understudy.settings import load
 
 OLD, LIMIT, NEW = 1_000.0, 2_000.0, 3_000.0
@@ -29,6 +30,15 @@ def settings(tmp_path: Path) -> FileSettings:
     root = tmp_path / "root"
     root.mkdir()
     return load(FileSettings, environ={"FILES_ROOT": str(root)})
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory for temporary files."""
+    found = tmp_path / "temporary"
+    found.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(found))
+    return found
 
 
 def make(path: Path, when: float = OLD, text: str = "x") -> Path:
@@ -87,6 +97,63 @@ def test_a_parquet_writer_that_was_killed_leaves_what_is_found(settings: FileSet
         os.utime(left, (OLD, OLD))
         assert set(sweeping.unfinished(settings, before=LIMIT)) == {left}
     assert [path.name for path in (settings.root / "out").iterdir()] == ["goods.parquet"]
+
+
+def test_what_was_left_in_the_directory_for_temporary_files_is_found(settings: FileSettings, temporary: Path) -> None:
+    left = {make(temporary / f"understudy-{TOKEN}.part"), temporary / "understudy-copy-ab_d3f6h"}
+    make(temporary / "understudy-copy-ab_d3f6h/copy.csv")
+    make(temporary / f"understudy-{TOKEN[::-1]}.part", NEW)
+    for name in ("understudy-demo-ab_d3f6h", "understudy-ab.part", f"x-understudy-{TOKEN}.part", f"{TOKEN}.part"):
+        make(temporary / name)
+    link = temporary / f"understudy-{TOKEN[:-1]}0.part"
+    link.symlink_to(make(settings.root / "somebody's.csv"))
+    os.utime(link, (OLD, OLD), follow_symlinks=False)
+    for directory in temporary.iterdir():
+        if directory.is_dir():
+            os.utime(directory, (OLD, OLD))
+    assert set(sweeping.unfinished(settings, before=LIMIT)) == left
+
+
+@pytest.mark.parametrize("kind", [CsvWriter, ParquetWriter])
+def test_a_writer_to_a_store_that_was_killed_leaves_what_is_found(
+    kind: type[CsvWriter], settings: FileSettings, temporary: Path
+) -> None:
+    with kind(find("memory://out/goods", settings), ["a"]):
+        (left,) = temporary.iterdir()
+        os.utime(left, (OLD, OLD))
+        assert set(sweeping.unfinished(settings, before=LIMIT)) == {left}
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_a_copy_of_a_file_in_a_store_is_found_when_its_reader_was_killed(
+    settings: FileSettings, temporary: Path
+) -> None:
+    fsspec.filesystem("memory").pipe_file("/in/goods.csv", b"x")
+    with local_copy(find("memory://in/goods.csv", settings)):
+        (left,) = temporary.iterdir()
+        os.utime(left, (OLD, OLD))
+        assert set(sweeping.unfinished(settings, before=LIMIT)) == {left}
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_what_somebody_removes_meanwhile_is_not_found(settings: FileSettings, temporary: Path) -> None:
+    for directory in (settings.root, temporary):
+        for n in range(3):
+            make(directory / f".goods.csv.{TOKEN[:-1]}{n}.part")
+            make(directory / f"understudy-{TOKEN[:-1]}{n}.part")
+    for directory in (settings.root, temporary):
+        found = sweeping.unfinished(settings, before=LIMIT)
+        while next(found).parent != directory:
+            """Up to the first one there."""
+        for path in directory.iterdir():
+            path.unlink()
+        assert not {path.parent for path in found} & {directory}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_what_belongs_to_somebody_else_is_left_alone(settings: FileSettings, temporary: Path) -> None:
+    os.chown(make(temporary / f"understudy-{TOKEN}.part"), 65_534, -1)
+    assert list(sweeping.unfinished(settings, before=LIMIT)) == []
 
 
 @pytest.fixture
