@@ -48,6 +48,7 @@ class Executions(Middleware):
         held, _ = of(broker, message)
         if held.execution is not None:
             set_current(held.execution.outer)
+            held.execution.close()
 
     def after_skip_message(self, broker: Broker, message: Any) -> None:
         self.after_process_message(broker, message)

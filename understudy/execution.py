@@ -168,6 +168,11 @@ class Execution:
         """Let the body end: ``each`` stops at its next item. ``end_now`` does not wait for that."""
         self.terminated = reason
 
+    def close(self) -> None:
+        """Let go of what contributed to the outcome, and refers to this: both go now, not when the collector comes."""
+        self.contributors.clear()
+        self.reporter = None
+
     def end_now(self) -> None:
         """End the body where it runs, in the middle of whatever it does."""
         if self.ender is not None:
