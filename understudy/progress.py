@@ -70,14 +70,16 @@ class Reporter:
         shows its progress with its outcome, and costs no round trip.
     """
 
+    # What few need: most bodies are over before anything is written.
+    _pending: bytes | None = None
+    _pace: Pace | None = None
+    _elsewhere: Callable[[], bytes | None] | None = None
+
     def __init__(self, execution: Execution, *, interval: float, gather: float = 0.0) -> None:
         self._execution = execution
         self._interval = interval
         self._written_at = execution.began_at - interval + gather if gather else -math.inf
-        self._pending: bytes | None = None
         self._bar = Bar()
-        self._pace = Pace()
-        self._elsewhere: Callable[[], bytes | None] | None = None
         self._lock = threading.Lock()
 
     @staticmethod
@@ -85,14 +87,15 @@ class Reporter:
         """The reporter of ``execution``, if it has one. It is made when it is first asked for."""
         if execution is None:
             return None
-        if execution.reporter is None and execution.reporting is not None:
+        found = execution.reporter
+        if found is None and execution.reporting is not None:
             with _making:
-                if execution.reporter is None:
-                    made = execution.reporting(execution)
+                found = execution.reporter
+                if found is None:
+                    execution.reporter = found = execution.reporting(execution)
                     # The first to contribute: whoever comes after it may have something to say that is newer.
-                    execution.contributors.insert(0, made)
-                    execution.reporter = made
-        return Reporter.made(execution)
+                    execution.contributors.insert(0, found)
+        return found if isinstance(found, Reporter) else None
 
     @staticmethod
     def made(execution: Execution) -> Reporter | None:
@@ -171,6 +174,7 @@ class Reporter:
     def _send(self, data: bytes) -> bool:
         execution = self._execution
         self._written_at = clock.monotonic()
+        self._pace = self._pace or Pace()
         rate = self._pace.at(self._written_at, serialization.loads(data).get("current"))
         return execution.records.progress(
             execution.message_id, execution.hold, info=data, rate=rate, actor=execution.actor.actor_name

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understudy import serialization
 from understudy.bar import SPAN, Bar, Pace, encoded, seconds_left
 from understudy.errors import SerializationError
 
@@ -116,3 +117,28 @@ def test_two_reports_in_the_same_moment_have_no_rate() -> None:
 )
 def test_the_time_that_is_left(info: object, rate: float | None, left: float | None) -> None:
     assert seconds_left(info, rate) == left
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"current": 1, "total": 10**6},
+        {"current": -1},
+        {"current": True},
+        {"current": 1.5},
+        {"current": 2**63, "total": 2**70},
+        {"$": 1},
+        {"current": 1, "doing": "this"},
+    ],
+)
+def test_two_numbers_are_written_as_everything_is(said: dict[str, object]) -> None:
+    assert encoded(said) == serialization.dumps(said)
+
+
+def test_what_one_bar_was_told_is_not_known_to_another() -> None:
+    bar = Bar()
+    bar.update(1, 2, {"doing": "this"})
+    bar.advance(1)
+    assert Bar().says_nothing
+    assert Bar().advance(1) == {"current": 1}
