@@ -26,7 +26,7 @@ from .tally import Counted, arguments
 logger = logging.getLogger(__name__)
 
 #: Outcomes that share a round trip, and their size in bytes, at the most.
-MOST, LARGEST = 128, 1024 * 1024
+MOST, LARGEST = 256, 1024 * 1024
 #: Outcomes that are worth a round trip while there is more to do.
 ENOUGH = 96
 #: Seconds between two attempts while the server is away: the first, and the longest.

@@ -11,6 +11,7 @@ works, and it while they do. But there may be no more of them than of the others
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from dramatiq.worker import QUEUE_PREFETCH
@@ -18,9 +19,13 @@ from dramatiq.worker import QUEUE_PREFETCH
 from understudy import clock
 
 #: Seconds of work that may wait in the process, and the most messages that this may be.
-HORIZON, MOST = 0.05, 512
-#: Seconds over which the rate is measured, at least.
-INTERVAL = 0.01
+HORIZON, MOST = 0.1, 1024
+#: A read is worth its round trip for this part of them. If it were for half of them, what is left here would be worked
+#: off before the next ones are claimed: who reads and claims has to wait for the interpreter while bodies run.
+SHARE = 4
+#: Seconds over which the rate is measured: at least, and at the most. What is settled goes by the hundred, and between
+#: two settlements nothing does: a short look would see the one or the other.
+INTERVAL, WINDOW = 0.01, 0.25
 
 
 class Room:
@@ -40,8 +45,9 @@ class Room:
         #: Queue -> how many of those that are held wait for their settlement alone.
         self._over: dict[str, int] = {}
         self._gone: dict[str, int] = {}
-        #: Queue -> when it was measured, how many had gone by then, how many went in a second.
-        self._rates: dict[str, tuple[float, int, float]] = {}
+        #: Queue -> when it was looked at in the last moments, and how many had gone by then; how many went in a second.
+        self._looks: dict[str, deque[tuple[float, int]]] = {}
+        self._rates: dict[str, float] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting = 0
@@ -88,16 +94,16 @@ class Room:
 
     def soon(self, queue: str) -> int:
         """How many are worked off in a moment, as it was measured last."""
-        return int(self._rates.get(queue, (0.0, 0, 0.0))[2] * HORIZON)
+        return int(self._rates.get(queue, 0.0) * HORIZON)
 
     def wait(self, queue: str, asked: int, timeout: float) -> int:
         """How many more may be fetched; waits ``timeout`` seconds until a read is worth its round trip.
 
-        It is when half of them may. Where somebody has said how many, one is enough: no thread shall wait.
+        It is when a quarter of them may. Where somebody has said how many, one is enough: no thread shall wait.
         """
         limit = self.limit(queue, asked)
         exact = self._said(queue) is not None
-        enough = 1 if exact else max(1, limit // 2)
+        enough = 1 if exact else max(1, limit // SHARE)
 
         def room() -> int:
             discount = 0 if exact else min(self._over.get(queue, 0), limit)
@@ -114,8 +120,11 @@ class Room:
 
     def _rate(self, queue: str) -> float:
         now, gone = clock.monotonic(), self._gone.get(queue, 0)
-        then, before, rate = self._rates.setdefault(queue, (now, gone, 0.0))
-        if now - then >= INTERVAL:
-            rate = (gone - before) / (now - then)
-            self._rates[queue] = (now, gone, rate)
-        return rate
+        looks = self._looks.setdefault(queue, deque(((now, gone),)))
+        if now - looks[-1][0] >= INTERVAL:
+            while len(looks) > 1 and now - looks[0][0] > WINDOW:
+                looks.popleft()
+            then, before = looks[0]
+            self._rates[queue] = (gone - before) / (now - then)
+            looks.append((now, gone))
+        return self._rates.get(queue, 0.0)

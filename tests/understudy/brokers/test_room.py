@@ -13,13 +13,14 @@ from understudy.brokers.room import HORIZON, MOST, Room
 from understudy.testing.conditions import wait_until
 
 
-def test_room_is_waited_for_until_half_of_it_is_free() -> None:
+def test_room_is_waited_for_until_a_quarter_of_it_is_free() -> None:
     room = Room()
-    for _ in range(10):
+    for _ in range(20):
         room.add("q")
     found: list[int] = []
-    waiter = threading.Thread(target=lambda: found.append(room.wait("q", 10, SOON)))
+    waiter = threading.Thread(target=lambda: found.append(room.wait("q", 20, SOON)))
     waiter.start()
+    wait_until(lambda: room._waiting)
     for _ in range(5):
         assert found == []
         room.remove("q")
@@ -67,6 +68,18 @@ def test_short_bodies_make_it_what_is_worked_off_in_a_moment(monkeypatch: pytest
     assert room.limit("q", 16) == 16, "it shrinks again when less is done"
 
 
+def test_a_moment_without_a_settlement_is_no_lull(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = Room()
+    for step in range(30):  # a hundred are settled together every 50 ms
+        at(monkeypatch, 100 + step / 100)
+        room.limit("q", 16)
+        if step % 5 == 0:
+            worked_off(room, 100)
+    for step in range(30, 40):
+        at(monkeypatch, 100 + step / 100)
+        assert room.limit("q", 16) > 1_000 * HORIZON
+
+
 def test_what_was_said_counts_beyond_the_threads_and_every_single_one_is_fetched() -> None:
     room = Room(said={"q": 0, "r": 3}.get, threads=lambda: 2)
     assert (room.limit("q", 16), room.limit("r", 16), room.limit("s", 16)) == (2, 5, 16)
@@ -78,7 +91,7 @@ def test_what_was_said_counts_beyond_the_threads_and_every_single_one_is_fetched
 
 def test_whoever_waits_is_not_woken_before_there_is_room_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     room, waiting, woken = Room(), threading.Event(), list[int]()
-    room.add("q", 10)
+    room.add("q", 20)
     room.add("another", 1)
     wait_for, notify_all = room._changed.wait_for, room._changed.notify_all
 
@@ -92,14 +105,14 @@ def test_whoever_waits_is_not_woken_before_there_is_room_enough(monkeypatch: pyt
 
     monkeypatch.setattr(room._changed, "wait_for", wait)
     monkeypatch.setattr(room._changed, "notify_all", notify)
-    waiter = threading.Thread(target=room.wait, args=("q", 10, SOON))
+    waiter = threading.Thread(target=room.wait, args=("q", 20, SOON))
     waiter.start()
     assert waiting.wait(SOON)
     for _ in range(5):
         room.remove("q")
     waiter.join(SOON)
     assert not waiter.is_alive()
-    assert woken == [5]
+    assert woken == [15]
 
 
 def test_what_waits_for_its_settlement_alone_makes_room_for_as_many_again() -> None:
@@ -121,9 +134,9 @@ def test_what_waits_for_its_settlement_alone_makes_room_for_as_many_again() -> N
 
 def test_whoever_waits_is_told_when_enough_are_over() -> None:
     room = Room()
-    room.add("q", 10)
+    room.add("q", 20)
     found: list[int] = []
-    waiter = threading.Thread(target=lambda: found.append(room.wait("q", 10, SOON)))
+    waiter = threading.Thread(target=lambda: found.append(room.wait("q", 20, SOON)))
     waiter.start()
     wait_until(lambda: room._waiting)
     for _ in range(5):
