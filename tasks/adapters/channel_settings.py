@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -33,6 +35,13 @@ def instantiate(url: str) -> Any:
     return apprise.Apprise.instantiate(url)
 
 
+@lru_cache(maxsize=10_000)
+def _is_known(url: str) -> bool:
+    """Whether apprise can make something of a URL. The settings are read for each message, and with hundreds of
+    channels this would take longer than the notice."""
+    return instantiate(url) is not None
+
+
 def _pairs(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -46,13 +55,13 @@ def _pairs(value: object) -> object:
 
 
 def _check(pairs: tuple[tuple[str, SecretStr], ...]) -> tuple[tuple[str, SecretStr], ...]:
-    names = [name for name, _ in pairs]
+    names = Counter(name for name, _ in pairs)
     for name, url in pairs:
         if not _NAME.fullmatch(name):
             raise ValueError(f"names a channel {name!r}; begin with a letter and go on with letters, digits, _ . -")
-        if names.count(name) > 1:
+        if names[name] > 1:
             raise ValueError(f"names the channel {name!r} twice")
-        if instantiate(url.get_secret_value()) is None:
+        if not _is_known(url.get_secret_value()):
             raise ValueError(f"holds a URL for {name!r} that apprise does not know or that lacks something")
     return pairs
 

@@ -1,5 +1,6 @@
 import pytest
 
+from tasks.adapters import channel_settings
 from tasks.adapters.channel_settings import ChannelSettings
 from understudy.errors import SettingsError
 from understudy.settings import load
@@ -37,3 +38,13 @@ def test_what_is_wrong_is_told_without_the_url(text: str, why: str) -> None:
     assert "NOTIFY_CHANNELS" in told
     assert why in told
     assert "secret" not in told
+
+
+def test_what_apprise_makes_of_a_url_is_asked_once_and_not_for_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = channel_settings.instantiate
+    monkeypatch.setattr(channel_settings, "instantiate", lambda url: asked.append(url) or real(url))
+    text = " ".join(f"asked{n}=json://once/{n}" for n in range(20))
+    for _ in range(3):
+        load(ChannelSettings, environ={"NOTIFY_CHANNELS": text})
+    assert asked == [f"json://once/{n}" for n in range(20)]
