@@ -23,7 +23,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test lint check matrix matrix-page throughput conformance conformance-celery chaos bench format lock clean
+.PHONY: help install demo up test lint check matrix matrix-page throughput sizes conformance conformance-celery chaos bench format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,11 @@ matrix-page: $(STAMP) ## Run it, and write docs/reference/matrix.md (a test tell
 
 throughput: $(STAMP) ## Measure the main actor of each domain, and write docs/reference/throughput.md
 	@exec $(BIN)/python -m tests.matrix.mains --page docs/reference/throughput.md
+
+# For example SIZES="--quick --only export_rows": then the page in docs/reference is left as it is. And with
+# SIZES="--only export_rows --page docs/reference/sizes.md" it gets new lines of that actor alone.
+sizes: $(STAMP) ## Give every actor as much to do as production would (half an hour)
+	@exec $(BIN)/python -m tests.matrix.sizes $(or $(SIZES),--page docs/reference/sizes.md)
 
 conformance: $(STAMP) ## Print every behaviour of Celery that was recorded, and what happens here
 	@exec $(BIN)/python -m tests.conformance

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import psycopg
 import pytest
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """Where ``initdb`` and ``pg_ctl`` are: Debian keeps them out of PATH."""
     on_path = shutil.which("initdb")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
@@ -40,15 +41,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of the server, without a database."""
-    programs = _programs()
-    if programs is None:
-        reason = "PostgreSQL is not installed (initdb and pg_ctl, in PATH or /usr/lib/postgresql)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+@contextmanager
+def serving(programs: Path) -> Iterator[str]:
+    """The URL of a server, without a database, that is stopped at the end.
+
+    Raises:
+      RuntimeError: one of its programs failed.
+    """
     directory = Path(tempfile.mkdtemp(prefix="understudy-pg-"))
     somebody = _somebody()
     if somebody:
@@ -66,11 +65,13 @@ def postgres_server() -> Iterator[str]:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 check=False,
+                # Ctrl-C is for whoever runs this, and stops the server at the end.
+                start_new_session=True,
                 **somebody,
             )
         if done.returncode:
             told = (directory / "out").read_text() + (log.read_text() if log.exists() else "")
-            pytest.fail(f"{program} of PostgreSQL failed:\n{told}")
+            raise RuntimeError(f"{program} of PostgreSQL failed:\n{told}")
 
     run("initdb", "-A", "trust", "-U", "understudy", "-E", "UTF8", "--no-sync")
     # Nothing of it is to outlive the session, so nothing has to reach the disk.
@@ -83,11 +84,31 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    """The URL of an empty database of a server, that is gone at the end."""
+    name = f"t{uuid.uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield f"{server}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of the server, without a database."""
+    found = programs()
+    if found is None:
+        reason = "PostgreSQL is not installed (initdb and pg_ctl, in PATH or /usr/lib/postgresql)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with serving(found) as url:
+        yield url
+
+
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """The URL of an empty database of this test."""
-    name = f"t{uuid.uuid4().hex}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield f"{postgres_server}/{name}"
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with database(postgres_server) as url:
+        yield url

@@ -18,7 +18,8 @@ class Domain:
     """Files and tables in ``directory``, and the actors of ``tasks`` on them.
 
     Attributes:
-      peak: the most memory that any process had, of those that were looked at with ``look``.
+      peaks: the most memory that a worker process had, and one that runs bodies, of those that were looked at with
+        ``look``.
     """
 
     def __init__(self, plant: Plant, directory: Path, **environment: str) -> None:
@@ -29,7 +30,12 @@ class Domain:
             "DATABASE_URL": f"sqlite:///{self.database}",
             **environment,
         }
-        self.peak = 0
+        self.peaks = {"worker": 0, "body": 0}
+
+    @property
+    def peak(self) -> int:
+        """The most memory that any process had."""
+        return max(self.peaks.values())
 
     def start(self, *, module: str = "tasks", threads: int = 2) -> Worker:
         """One more worker on all of ``tasks``, or of another module."""
@@ -55,8 +61,8 @@ class Domain:
     def look(self) -> None:
         """Note what the processes of the workers weigh, those that run bodies among them."""
         for worker in self.plant.workers:
-            for pid in _below(worker.processes()):
-                self.peak = max(self.peak, _peak(pid))
+            for what, pid in _parts(worker.processes()):
+                self.peaks[what] = max(self.peaks[what], _peak(pid))
 
 
 @contextmanager
@@ -70,13 +76,13 @@ def domain(directory: Path, **environment: str) -> Iterator[Domain]:
         plant.close()
 
 
-def _below(pids: list[int]) -> Iterator[int]:
+def _parts(pids: list[int], what: str = "worker") -> Iterator[tuple[str, int]]:
     for pid in pids:
-        yield pid
+        yield what, pid
         # Those that run bodies are children of the threads that made them.
         for threads in Path(f"/proc/{pid}/task").glob("*/children"):
             with suppress(OSError):
-                yield from _below([int(child) for child in threads.read_text().split()])
+                yield from _parts([int(child) for child in threads.read_text().split()], "body")
 
 
 def _peak(pid: int) -> int:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import dramatiq
+import dramatiq.broker
 from dramatiq import Message
 
 from tests.chaos.journal import Begin, begun, lines_of
@@ -142,8 +144,8 @@ class Plant:
     def worker(self, *, threads: int = 8, **more: Any) -> Worker:
         """Start one more worker; ``more`` as for ``Worker``."""
         worker = Worker(self.server, self.namespace, self.directory, threads=threads, **more)
-        worker.start()
         self.workers.append(worker)
+        worker.start()
         return worker
 
     def send(
@@ -156,11 +158,15 @@ class Plant:
         self.broker.enqueue(message, delay=delay)
         return Handle(message.message_id, self.broker.records)
 
-    def wait_for_all(self, handles: Sequence[Handle], timeout: float = 60.0) -> None:
-        """Wait until every message has ended, in whatever way; ``handles`` is left as it is."""
+    def wait_for_all(
+        self, handles: Sequence[Handle], timeout: float = 60.0, *, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        """Wait until every message has ended, in whatever way; ``handles`` is left as it is. ``meanwhile`` is called at
+        each look."""
         left = list(handles)
 
         def all_ready() -> bool:
+            meanwhile()
             while left and left[-1].ready():
                 left.pop()
             return not left
@@ -213,3 +219,14 @@ def plant(directory: Path, fsync: Literal["always", "everysec"] = "always") -> I
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def sending(stage: Plant) -> Iterator[None]:
+    """Workflows that are run here go to ``stage``."""
+    before = dramatiq.broker.global_broker
+    dramatiq.set_broker(stage.broker)
+    try:
+        yield
+    finally:
+        dramatiq.broker.global_broker = before

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.plant import plant
-from tests.chaos.test_workflows import message, sending
+from tests.chaos.plant import plant, sending
+from tests.chaos.test_workflows import message
 from understudy import chord, clock
 from understudy.testing.conditions import wait_until
 

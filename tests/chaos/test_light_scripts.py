@@ -12,8 +12,8 @@ import dramatiq
 import pytest
 
 from middleware.stack import stack
-from tests.chaos.plant import Plant, plant
-from tests.chaos.test_workflows import message, sending
+from tests.chaos.plant import Plant, plant, sending
+from tests.chaos.test_workflows import message
 from tests.chaos.weighing import Weighing
 from understudy import Retry, actor, chord
 from understudy.brokers.redis import RedisBroker

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.leftovers import leftovers
-from tests.chaos.plant import Plant, Server
-from tests.chaos.test_workflows import message, sending
+from tests.chaos.plant import Plant, Server, sending
+from tests.chaos.test_workflows import message
 from understudy import chain, chord
 from understudy.testing.conditions import wait_until
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import dramatiq
-import dramatiq.broker
 import pytest
 from dramatiq import Message
 
 from tests.chaos.leftovers import leftovers
-from tests.chaos.plant import Plant, Worker, plant
+from tests.chaos.plant import Plant, Worker, plant, sending
 from understudy import chain, chord
 from understudy.canvas.handles import WorkflowHandle
 from understudy.errors import PoisonMessage
@@ -23,17 +19,6 @@ from understudy.testing.conditions import wait_until
 
 TIMEOUT = 240.0
 STEPS = 5
-
-
-@contextmanager
-def sending(stage: Plant) -> Iterator[None]:
-    """Workflows that are run here go to ``stage``."""
-    before = dramatiq.broker.global_broker
-    dramatiq.set_broker(stage.broker)
-    try:
-        yield
-    finally:
-        dramatiq.broker.global_broker = before
 
 
 def message(actor: str, *args: object) -> Message[int]:

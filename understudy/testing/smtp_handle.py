@@ -120,7 +120,11 @@ class SmtpServer(_Handle):
         )
         stdout = self._process.stdout
         assert stdout is not None
-        ready = stdout.readline() if select.select([stdout], [], [], timeout)[0] else b""
+        try:
+            ready = stdout.readline() if select.select([stdout], [], [], timeout)[0] else b""
+        except BaseException:  # Ctrl-C: nobody would stop it
+            self.kill()
+            raise
         if not ready:
             self._process.kill()
             said = self._close().decode(errors="replace").strip()

@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +44,16 @@ class House(Domain):
 
     def enqueue(self, calls: Sequence[Call], **options: Any) -> list[Handle]:
         """Send ``calls``; ``options`` travel as they are, so durations are in milliseconds."""
-        broker = self.plant.broker
-        for call in calls:
-            broker.declare_queue(call.message.queue_name)
-            broker.enqueue(call.message.copy(options={**call.message.options, **options}))
-        return [Handle(call.message.message_id, broker.records) for call in calls]
+        return self.put(call.message.copy(options={**call.message.options, **options}) for call in calls)
+
+    def put(self, messages: Iterable[Message[Any]]) -> list[Handle]:
+        """Send ``messages``."""
+        broker, handles = self.plant.broker, list[Handle]()
+        for message in messages:
+            broker.declare_queue(message.queue_name)
+            broker.enqueue(message)
+            handles.append(Handle(message.message_id, broker.records))
+        return handles
 
     def note(self, what: str, event: str, effect: str) -> None:
         """From now on note every ``event`` (``INSERT ON table``) as ``effect``, an expression of its row."""
@@ -87,6 +92,8 @@ def house(directory: Path) -> Iterator[House]:
         target = stack.enter_context(receiver(address="0.0.0.0"))
         environment = {
             "FILES_ROOT": str(files),
+            # What others leave there is not to be cleaned up here.
+            "TMPDIR": str(directory),
             "DATABASE_URL": f"sqlite:///{files / 'tables.sqlite'}",
             "DATABASE_TIMEOUT": FOR_EVER,
             "SMTP_HOST": smtp.host,

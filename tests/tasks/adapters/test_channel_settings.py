@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from tasks.adapters import channel_settings
@@ -41,9 +43,13 @@ def test_what_is_wrong_is_told_without_the_url(text: str, why: str) -> None:
 
 
 def test_what_apprise_makes_of_a_url_is_asked_once_and_not_for_each_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    real = channel_settings.instantiate
-    monkeypatch.setattr(channel_settings, "instantiate", lambda url: asked.append(url) or real(url))
+    asked, real = list[str](), channel_settings.instantiate
+
+    def instantiate(url: str) -> Any:
+        asked.append(url)
+        return real(url)
+
+    monkeypatch.setattr(channel_settings, "instantiate", instantiate)
     text = " ".join(f"asked{n}=json://once/{n}" for n in range(20))
     for _ in range(3):
         load(ChannelSettings, environ={"NOTIFY_CHANNELS": text})

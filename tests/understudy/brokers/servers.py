@@ -34,7 +34,11 @@ class BareServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self._process = subprocess.Popen([str(find_binary()), *self._options], stdin=subprocess.DEVNULL)
-        wait_until(self.answers, what="the server answers")
+        try:
+            wait_until(self.answers, what="the server answers")
+        except BaseException:  # Ctrl-C: nobody would end it
+            self.kill()
+            raise
 
     def answers(self) -> bool:
         """Whether it answers."""
