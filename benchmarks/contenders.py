@@ -20,6 +20,7 @@ class Contender:
       results, quick_recovery: see ``spec.Spec``.
       share: part of a row's messages that it is given: a slow one would take minutes for the same figure.
       cap: at most so many messages.
+      once: measured in the first repetition alone.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Contender:
     quick_recovery: bool = False
     share: float = 1.0
     cap: int | None = None
+    once: bool = False
 
     @property
     def is_stock(self) -> bool:
@@ -64,3 +66,8 @@ def recovering(contender: Contender, how: str) -> Contender:
 def capped(contender: Contender, most: int) -> Contender:
     """The same, given at most ``most`` messages; the table says so."""
     return replace(contender, label=f"{contender.label} (at most {most:,})", cap=most, share=1.0)
+
+
+def once(contender: Contender) -> Contender:
+    """The same, with all of a row's messages, which take it minutes: it is not repeated, and the table says so."""
+    return replace(contender, label=f"{contender.label} (once)", once=True, share=1.0)

@@ -34,7 +34,7 @@ def run(
         with open_server() as server:
             for repetition in range(repetitions):
                 for contender in turn(row.contenders, repetition):
-                    if contender.label in given_up or not available(contender):
+                    if contender.label in given_up or (contender.once and repetition) or not available(contender):
                         continue
                     try:
                         values = row.measure(server, contender, scale)

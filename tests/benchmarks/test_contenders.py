@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from benchmarks.contenders import CELERY, STOCK, STOCK_DEFAULTS, UNDERSTUDY, capped, recovering, with_results
+from benchmarks.contenders import CELERY, STOCK, STOCK_DEFAULTS, UNDERSTUDY, capped, once, recovering, with_results
 
 
 def test_a_slow_contender_is_given_its_share() -> None:
@@ -13,6 +13,11 @@ def test_a_cap_is_named_and_replaces_the_share() -> None:
     limited = capped(CELERY, 20_000)
     assert limited.label == "Celery (at most 20,000)"
     assert (limited.count(1_000_000), limited.count(100)) == (20_000, 100)
+
+
+def test_who_is_measured_once_is_given_everything() -> None:
+    assert once(CELERY).label == "Celery (once)"
+    assert once(CELERY).count(100_000) == 100_000
 
 
 def test_only_dramatiq_without_us_is_stock() -> None:

@@ -1,9 +1,10 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from benchmarks.contenders import CELERY, STOCK, STOCK_DEFAULTS, UNDERSTUDY, Contender
+from benchmarks.contenders import CELERY, STOCK, STOCK_DEFAULTS, UNDERSTUDY, Contender, once
 from benchmarks.results import RowResult
 from benchmarks.runner import run, turn
 from benchmarks.scale import QUICK
@@ -63,6 +64,13 @@ def test_a_failure_stops_nobody_else_and_is_not_repeated() -> None:
 def test_who_never_came_to_the_end_is_not_tried_again() -> None:
     first, _ = Script(stock=math.inf).run(3)
     assert first.values[STOCK.label] == {"rate": [math.inf]}
+
+
+def test_who_takes_minutes_is_measured_once() -> None:
+    script = Script()
+    rows = [replace(row(script, RATE), contenders=(UNDERSTUDY, once(CELERY)))]
+    (found,) = run(rows, scale=QUICK, repetitions=3, open_server=script.server)
+    assert found.values == {UNDERSTUDY.label: {"rate": [1.0] * 3}, "Celery (once)": {"rate": [1.0]}}
 
 
 def test_who_is_not_available_is_left_out() -> None:
