@@ -23,7 +23,7 @@ A_LEASE = 10
 POSITIONS = depth(2, 4)
 
 #: What the reaper looks with, what it does, and the way of a message to its end.
-LOOKS = ["HGETALL", "SMEMBERS", "XINFO"]
+LOOKS = ["HGETALL", "SMEMBERS", "consumers"]
 EXCHANGES = [*LOOKS, "reap", "bury", "fetch", "claim", "started", "item", "progress", "settle", "promote"]
 
 HOW: dict[str, Callable[[Faults, str, int], None]] = {

@@ -105,8 +105,7 @@ class LineMachine(OnStage):
 
     def until(self, ms: float) -> None:
         """Time passes; whoever is due comes."""
-        queue = self.bench.queue
-        names = [self.bench.keys.clock, queue.delayed, queue.payloads, queue.ids, *queue.streams]
+        names = [self.bench.keys.clock, *self.bench.queue.promoted]
         while (first := self.first_due()) is not None and first <= ms:
             self.clock.move_to(clock.utc(max(first, milliseconds()) / 1_000))
             self.bench.storage.run("promote", names, [100])

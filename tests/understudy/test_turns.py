@@ -400,9 +400,7 @@ class PlacesMachine(OnStage):
 
     @rule()
     def those_who_are_due_come(self) -> None:
-        queue = self.bench.queue
-        names = [self.bench.keys.clock, queue.delayed, queue.payloads, queue.ids, *queue.streams]
-        self.bench.storage.run("promote", names, [100])
+        self.bench.storage.run("promote", [self.bench.keys.clock, *self.bench.queue.promoted], [100])
         self.take_what_waits()
 
     def take_what_waits(self) -> None:

@@ -193,7 +193,8 @@ def test_until_started_means_the_first_time_that_its_body_begins(
 
     first = body.send()
     assert refused(body.send) == first.message_id
-    assert broker.storage.run("promote", [broker.storage.keys.clock, *_delayed(broker)], [10])[0] == 0
+    names = [broker.storage.keys.clock, *broker.keys_of("default").promoted]
+    assert broker.storage.run("promote", names, [10])[0] == 0
     drain()
     assert handle(first).status == "RETRY"
     assert refused(body.send) == sent[0], "the first one stands no more, the second one does"
@@ -201,11 +202,6 @@ def test_until_started_means_the_first_time_that_its_body_begins(
     drain()
     assert handle(first).status == "SUCCESS"
     body.send()
-
-
-def _delayed(broker: RedisBroker) -> list[str]:
-    keys = broker.keys_of("default")
-    return [keys.delayed, keys.payloads, keys.ids, *keys.streams]
 
 
 def test_a_killed_worker_keeps_it_and_what_is_taken_up_is_not_refused(

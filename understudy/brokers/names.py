@@ -38,6 +38,11 @@ class QueueKeys:
         put(self, "bodies", f"{start}:bodies")
 
     @property
+    def promoted(self) -> tuple[str, ...]:
+        """Where its delayed messages are, and where they go when they are due (`promote.lua`)."""
+        return (self.delayed, self.payloads, self.ids, *self.streams)
+
+    @property
     def all(self) -> tuple[str, ...]:
         """Every key of the queue."""
         return (*self.streams, self.delayed, self.payloads, self.ids, self.dead, self.bodies)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 from understudy import clock
 from understudy.errors import ServerUnavailable
@@ -31,7 +30,7 @@ from .transport import Transport
 
 logger = logging.getLogger(__name__)
 
-#: Entries given back in one request, so that no request holds up the server.
+#: Entries given back, or streams looked at, in one request, so that no request holds up the server.
 PAGE = 100
 
 
@@ -90,26 +89,20 @@ class Reaper:
         flat = [part for pair in raw.items() for part in pair] if isinstance(raw, dict) else raw
         counts = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
         self._streams = {}
-        for queue in self._queues():
-            for stream in queue.streams:
-                for worker in self._consumers(stream):
+        places = [(queue, stream) for queue in self._queues() for stream in queue.streams]
+        for start in range(0, len(places), PAGE):
+            page = places[start : start + PAGE]
+            found = storage.run("consumers", [stream for _, stream in page], [GROUP])
+            for place, names in zip(page, found, strict=True):
+                for worker in map(bytes.decode, names):
                     counts.setdefault(worker, "")
-                    self._streams.setdefault(worker, []).append((queue, stream))
+                    self._streams.setdefault(worker, []).append(place)
         return counts
 
     def _queues(self) -> list[QueueKeys]:
         storage = self.broker.storage
         names = {name.decode() for name in storage.call("SMEMBERS", storage.keys.queues)}
         return [self.broker.keys_of(name) for name in sorted(names)]
-
-    def _consumers(self, stream: str) -> list[str]:
-        try:
-            rows: Any = self.broker.storage.call("XINFO", "CONSUMERS", stream, GROUP)
-        except ServerUnavailable as error:
-            if "NOGROUP" in str(error) or "no such key" in str(error):
-                return []
-            raise
-        return [_field(row, "name") for row in rows]
 
     def _free_places(self) -> None:
         """The places under limits that the dead held are for the first in line."""
@@ -149,12 +142,3 @@ class Reaper:
         if moved:
             logger.warning("worker %s is dead; %d messages that it held are back in their queues", worker, moved)
         return moved
-
-
-def _field(row: Any, name: str) -> str:
-    """A field of a reply that is a dict, or names and values in turn, as the client pleases."""
-    if isinstance(row, dict):
-        value = row.get(name, row.get(name.encode()))
-    else:
-        value = row[[part.decode() if isinstance(part, bytes) else part for part in row].index(name) + 1]
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -179,18 +179,13 @@ class Upkeep:
         pump(broker)
         fan(broker)
         self._sweep()
-        for name in sorted(broker.queues):
-            keys = broker.keys_of(name)
-            while True:
-                moved, left = broker.storage.run(
-                    "promote",
-                    [broker.storage.keys.clock, keys.delayed, keys.payloads, keys.ids, *keys.streams],
-                    [PROMOTE],
-                )
-                if moved < PROMOTE:
-                    break
-            if left >= 0:
-                wait = min(wait, float(left))
+        queues = [broker.keys_of(name) for name in sorted(broker.queues)]
+        names = [broker.storage.keys.clock, *(key for queue in queues for key in queue.promoted)]
+        moved = PROMOTE
+        while moved == PROMOTE:
+            moved, left = broker.storage.run("promote", names, [PROMOTE])
+        if left >= 0:
+            wait = min(wait, float(left))
         return wait / 1000
 
     def _sweep(self) -> None:

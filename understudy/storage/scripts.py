@@ -8,8 +8,8 @@ from importlib import resources
 #: The names of the scripts, in the order in which a message meets them.
 NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "begin", "started", "item", "progress", "stage", "settle"),
-    *("pump", "read", "forget", "beat", "reap", "bury", "requeue", "purge", "size", "cancel", "insist", "alert"),
-    *("revoke", "revoked", "turns", "wake", "compose", "launch", "fan", "extend", "abort", "sweep"),
+    *("pump", "read", "forget", "beat", "consumers", "reap", "bury", "requeue", "purge", "size", "cancel"),
+    *("insist", "alert", "revoke", "revoked", "turns", "wake", "compose", "launch", "fan", "extend", "abort", "sweep"),
     *("reopen", "relaunch", "circuit", "circuit_told"),
     *("lead", "resign", "register", "tick", "order"),
 )

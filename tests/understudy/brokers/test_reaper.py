@@ -97,7 +97,7 @@ def test_an_outage_in_the_middle_of_a_look_counts_too(
     reaper = Reaper(broker)
     reaper.run_once()
     observe(reaper, freezer, 4)
-    faults.fail("XINFO")
+    faults.fail("consumers")
     freezer.tick(1)
     with pytest.raises(ServerUnavailable):
         reaper.run_once()

@@ -117,9 +117,7 @@ class Bench:
         )
 
     def promote(self, most: int = 100, resent: Any = None) -> Any:
-        queue = self.queue
-        names = [self.keys.clock, queue.delayed, queue.payloads, queue.ids, *queue.streams]
-        return self.run("promote", names, [most], resent=resent)
+        return self.run("promote", [self.keys.clock, *self.queue.promoted], [most], resent=resent)
 
     def stage(self, *letters: str, already: int = 0, resent: Any = None) -> Any:
         return self.run("stage", [self.keys.staged("o")], [already, 60_000, *letters], resent=resent)

@@ -82,9 +82,7 @@ def waiting(bench: Bench, limit: Limit = PLACES) -> list[bytes]:
 
 def promoted(bench: Bench) -> list[bytes]:
     """The payloads of what is due, which moves to the stream."""
-    queue = bench.queue
-    names = [bench.keys.clock, queue.delayed, queue.payloads, queue.ids, *queue.streams]
-    bench.storage.run("promote", names, [100])
+    bench.storage.run("promote", [bench.keys.clock, *bench.queue.promoted], [100])
     return bench.waiting()
 
 

@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from understudy.holds import Hold
+from understudy.errors import ServerUnavailable
+from understudy.holds import GROUP, Hold
 
 from .bench import Bench
 from .dumps import dump
@@ -23,6 +24,23 @@ def test_a_beat_renews_a_lease_that_is_there_and_makes_none(bench: Bench) -> Non
     assert not bench.client.exists(bench.keys.leases)
     lease(bench)
     assert [bench.storage.run("beat", *beat) for _ in range(2)] == [8, 9]
+
+
+def test_whoever_took_an_entry_is_found_at_its_stream_and_what_is_not_there_has_nobody(bench: Bench) -> None:
+    streams = bench.queue.streams
+    bench.take("w1")
+    bench.take("w2")
+    nobody_reads = f"{streams[0]}:x"
+    bench.client.xadd(nobody_reads, {"m": "a stream without a group"})
+    found = bench.run("consumers", [*streams, nobody_reads, f"{streams[0]}:y"], [GROUP])
+    assert [sorted(names) for names in found] == [[], [b"w1", b"w2"], [], [], []]
+
+
+def test_a_stream_that_is_spoilt_is_an_error_and_no_stream_without_workers(bench: Bench) -> None:
+    bench.take()
+    bench.spoil(bench.stream)
+    with pytest.raises(ServerUnavailable, match=r"refused.*WRONGTYPE"):
+        bench.storage.run("consumers", [bench.queue.streams[0], bench.stream], [GROUP])
 
 
 @pytest.mark.parametrize("seen", ["", "6", "8"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from understudy.brokers.names import HIGH, LOW
+from understudy.brokers.names import HIGH, LOW, QueueKeys
 from understudy.errors import ServerUnavailable
 
 from .bench import Bench
@@ -95,6 +95,21 @@ def test_promotion_is_bounded_and_says_when_more_is_due(bench: Bench, freezer: F
     assert bench.waiting() == [b"1", b"2", b"3"]
 
 
+def test_queues_are_promoted_together_and_the_bound_is_for_all_of_them(
+    bench: Bench, freezer: FrozenDateTimeFactory
+) -> None:
+    other = QueueKeys(bench.keys.namespace, "other")
+    bench.enqueue(*(bench.later(str(n).encode(), delay=n) for n in (1, 2, 9)))
+    first, bench.queue = bench.queue, other
+    bench.enqueue(*(bench.later(str(n).encode(), delay=n, message="m2") for n in (1, 2, 5)))
+    freezer.tick(3)
+    names = [bench.keys.clock, *other.promoted, *first.promoted]
+    assert bench.storage.run("promote", names, [3]) == [3, 0], "one of the second queue is still due"
+    assert (bench.waiting(other.streams[1]), bench.waiting(first.streams[1])) == ([b"1", b"2"], [b"1"])
+    assert bench.storage.run("promote", names, [3]) == [1, 2000], "the soonest is that of the first queue"
+    assert bench.waiting(first.streams[1]) == [b"1", b"2"]
+
+
 def test_an_id_that_contains_what_members_are_made_of_is_promoted_too(
     bench: Bench, freezer: FrozenDateTimeFactory
 ) -> None:
@@ -125,8 +140,7 @@ def test_a_message_whose_stream_is_spoilt_stays_delayed(bench: Bench, freezer: F
 
 
 def _names(bench: Bench) -> list[str]:
-    queue = bench.queue
-    return [bench.keys.clock, queue.delayed, queue.payloads, queue.ids, *queue.streams]
+    return [bench.keys.clock, *bench.queue.promoted]
 
 
 def test_one_message_is_accepted_once_however_often_the_call_is_resent(bench: Bench) -> None:
