@@ -43,6 +43,8 @@ def test_the_delayed_copies_go_whatever_queue_they_are_in(
     @actor(queue_name="two")
     def second() -> None: ...
 
+    first.send()
+    second.send()
     drain()
     first.send_with_options(message_id="m", delay=1_000)
     second.send_with_options(message_id="m", delay=1_000)

@@ -97,8 +97,11 @@ class StepWorker:
             return  # as in a worker: the next round tries again
 
     def _consumers(self) -> list[_Consumer]:
+        """Of every queue that anything was put into. A worker has one of each; to ask the others would tell nothing."""
         for name in self.broker.get_declared_queues() - self._by_queue.keys():
-            self._by_queue[name] = _Consumer(self.broker, name, self._work)
+            keys = self.broker.keys_of(name)
+            if self.broker.storage.client.exists(*keys.streams, keys.delayed):
+                self._by_queue[name] = _Consumer(self.broker, name, self._work)
         return sorted(self._by_queue.values(), key=lambda consumer: consumer.queue_name)
 
     def _fetch(self, consumer: _Consumer) -> None:

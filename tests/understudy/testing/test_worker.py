@@ -126,6 +126,25 @@ def test_several_queues_are_drained(broker: SettlingBroker, drain: Drain) -> Non
     assert ran == ["first", "second"]
 
 
+def test_a_queue_is_read_from_when_something_is_in_it(broker: SettlingBroker, drain: Drain, faults: Faults) -> None:
+    @actor(queue_name="one")
+    def first() -> None: ...
+
+    @actor(queue_name="two")
+    def second() -> None: ...
+
+    first.send()
+    drain()
+    faults.exchanges.clear()
+    assert drain() == 0
+    alone = faults.exchanges.count("fetch")
+    second.send()
+    assert drain() == 1
+    faults.exchanges.clear()
+    drain()
+    assert faults.exchanges.count("fetch") == alone + 1
+
+
 def test_isolation_can_be_chosen_and_is_remembered(broker: SettlingBroker, step_worker: StepWorker) -> None:
     seen = [broker.settings]
     choices: list[Isolation | None] = ["process", "thread", None, "process"]
