@@ -45,12 +45,14 @@ def freeze() -> None:
 
     None of the former ever goes, and there are some hundred thousands of objects: to look at all of them again whenever
     a quarter as many were made since took a fifth of a process that works off short messages. And of the messages that
-    are in work, hundreds at a time, nearly nothing is garbage when it comes by after every few of them.
+    are in work, hundreds at a time, nearly nothing is garbage when it comes by after every few of them. From here on it
+    comes by: until now a worker process has been without it.
     """
     gc.collect()
     gc.freeze()
     young, *older = gc.get_threshold()
     gc.set_threshold(max(young, YOUNG), *older)
+    gc.enable()
 
 
 def import_modules(modules: Sequence[str]) -> SettlingBroker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import signal
@@ -72,7 +73,8 @@ def _seen() -> dict[str, Any]:
 
 @actor(time_limit=20, soft_time_limit=10)
 def where() -> dict[str, Any]:
-    return {"pid": os.getpid(), "group": os.getpgid(0), "parent": os.getppid(), **_seen()}
+    collector = {"collects": gc.isenabled(), "kept": gc.get_freeze_count()}
+    return {"pid": os.getpid(), "group": os.getpgid(0), "parent": os.getppid(), **collector, **_seen()}
 
 
 @actor(isolation="thread", time_limit=20)

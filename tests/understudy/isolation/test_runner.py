@@ -72,6 +72,8 @@ def test_a_body_with_a_limit_runs_in_a_process_of_its_own_which_serves_the_next_
     assert first["parent"] == os.getpid()
     assert first["group"] == first["pid"]
     assert second["pid"] == first["pid"]
+    assert first["collects"], "garbage is collected in bodies"
+    assert first["kept"] > 10_000, "what was imported is not looked at again"
 
 
 def test_bodies_without_limits_and_those_that_say_thread_run_here(run: Run) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
 import dramatiq.broker
 import pytest
 
-from understudy.supervisor.boot import CannotStart, import_modules, look_in_the_working_directory
+from understudy.supervisor.boot import CannotStart, freeze, import_modules, look_in_the_working_directory
 
 
 def test_the_broker_that_the_modules_install_is_found() -> None:
@@ -34,3 +35,16 @@ def test_the_working_directory_is_looked_in_once(tmp_path: Path, monkeypatch: py
     look_in_the_working_directory()
     look_in_the_working_directory()
     assert sys.path == [str(tmp_path), "elsewhere"]
+
+
+def test_garbage_is_collected_again_after_the_boot_and_what_was_loaded_is_not_looked_at() -> None:
+    before = gc.get_threshold()
+    gc.disable()
+    try:
+        freeze()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+        gc.enable()
