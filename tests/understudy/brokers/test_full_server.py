@@ -179,6 +179,7 @@ def test_an_idle_worker_of_a_full_server_says_so(
 
 
 def test_a_lease_is_renewed_on_a_full_server(broker: RedisBroker, full: Full) -> None:
+    broker.enroll()
     full()
     leases = broker.storage.keys.leases
     count = int(broker.storage.call("HGET", leases, broker.worker_id))
