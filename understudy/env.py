@@ -261,10 +261,17 @@ def _problem(cls: type[EnvSettings], detail: ErrorDetails) -> str:
 
 def _unknown_names(classes: tuple[type[EnvSettings], ...]) -> list[str]:
     prefixes = tuple({cls.owned_prefix for cls in classes if cls.owned_prefix})
-    known = {info.name for cls in {*classes, *_subclasses(EnvSettings)} for info in describe(cls)}
+    ours = [name for name in sorted(_current()) if name.upper().startswith(prefixes)]
+    if not ours:
+        return []  # as nearly always for settings that bodies read
+    known = {
+        _env_name(cls, name, field)
+        for cls in {*classes, *_subclasses(EnvSettings)}
+        for name, field in cls.model_fields.items()
+    }
     problems = []
-    for name in sorted(_current()):
-        if not prefixes or name in known or not name.upper().startswith(prefixes):
+    for name in ours:
+        if name in known:
             continue
         # Without the prefix, which all of them share: it would make anything look alike.
         rests = {_without(prefixes, other): other for other in sorted(known)}
