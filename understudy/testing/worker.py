@@ -12,6 +12,7 @@ from typing import Any
 
 from dramatiq.worker import _ConsumerThread, _WorkerThread
 
+from understudy.brokers.names import QueueKeys
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import ServerUnavailable
 from understudy.options import Isolation
@@ -98,11 +99,16 @@ class StepWorker:
 
     def _consumers(self) -> list[_Consumer]:
         """Of every queue that anything was put into. A worker has one of each; to ask the others would tell nothing."""
-        for name in self.broker.get_declared_queues() - self._by_queue.keys():
-            keys = self.broker.keys_of(name)
-            if self.broker.storage.client.exists(*keys.streams, keys.delayed):
-                self._by_queue[name] = _Consumer(self.broker, name, self._work)
+        others = [self.broker.keys_of(name) for name in self.broker.get_declared_queues() - self._by_queue.keys()]
+        if self._is_anything_in(*others):
+            for keys in others:
+                if self._is_anything_in(keys):
+                    self._by_queue[keys.queue] = _Consumer(self.broker, keys.queue, self._work)
         return sorted(self._by_queue.values(), key=lambda consumer: consumer.queue_name)
+
+    def _is_anything_in(self, *queues: QueueKeys) -> bool:
+        names = [name for keys in queues for name in (*keys.streams, keys.delayed)]
+        return bool(names) and bool(self.broker.storage.client.exists(*names))
 
     def _fetch(self, consumer: _Consumer) -> None:
         while (message := next(consumer.source)) is not None:
