@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -31,6 +32,11 @@ def _as_it_was_seen(module: ModuleType) -> str:
 # thousand modules, whenever it begins: a twelfth of the time of tests in one thread.
 assert callable(freezegun.api._get_module_attributes_hash)
 freezegun.api._get_module_attributes_hash = _as_it_was_seen
+
+# Tracebacks that are logged underline the whole call, and not the part of it that Python finds by parsing the line: in
+# tests of bodies that fail that takes as long as to settle them.
+if hasattr(traceback, "_extract_caret_anchors_from_line_segment"):
+    traceback._extract_caret_anchors_from_line_segment = lambda segment: None
 
 
 @pytest.fixture(autouse=True)
