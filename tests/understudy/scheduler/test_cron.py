@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.depth import depth
 from understudy.errors import DeclarationError
 from understudy.scheduler.cron import Cron, parse_cron, parse_zone
 
@@ -69,7 +70,8 @@ YEARLY: dict[str, Rule] = {
 }
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.deep
+@pytest.mark.parametrize("zone", depth(ZONES[::2], ZONES))
 @pytest.mark.parametrize("expression", YEARLY)
 def test_whole_years_are_as_a_clock_that_is_watched_minute_by_minute(expression: str, zone: str) -> None:
     cron = parse_cron(expression, timezone=zone)
