@@ -20,5 +20,6 @@ def depth(part: T, whole: T) -> T:
     return whole if IS_ALL else part
 
 
-#: For tests of what the server's scripts do, call by call. The stub runs the same scripts, at many times the cost.
+#: For tests of what the server's scripts do, call by call or over and over. The stub runs the same scripts, at many
+#: times the cost.
 on_the_server_first = pytest.mark.brokers(*depth(("server",), ("stub", "server")))

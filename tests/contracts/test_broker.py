@@ -11,6 +11,7 @@ from dramatiq import Message
 from dramatiq.errors import QueueJoinTimeout
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.depth import on_the_server_first
 from tests.understudy.brokers.helpers import dead_letters
 from understudy import actor, handle
 from understudy.brokers.held import HeldMessage
@@ -194,6 +195,8 @@ def test_a_delayed_message_keeps_its_priority(broker: RedisBroker, freezer: Froz
     assert numbers(broker, prefetch=1)[0] == -1
 
 
+@pytest.mark.deep
+@on_the_server_first
 def test_low_ones_are_not_starved_by_high_ones_that_keep_coming(broker: RedisBroker, step_worker: StepWorker) -> None:
     ran: list[str] = []
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 from freezegun.api import FrozenDateTimeFactory
 
-from tests.depth import depth
+from tests.depth import depth, on_the_server_first
 from tests.understudy.brokers.helpers import dead_letters
 from understudy import Idempotency, Retry, actor, each, handle, progress
 from understudy.brokers.redis import RedisBroker
@@ -83,6 +83,7 @@ def test_without_a_fault_all_exchanges_take_place(job: Job, faults: Faults) -> N
 
 
 @pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_a_fault_at_any_exchange_leaves_one_outcome(

@@ -12,6 +12,7 @@ import pytest
 from dramatiq import Message
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.depth import on_the_server_first
 from tests.understudy.brokers.helpers import dead_letters
 from understudy import ConcurrencyLimit, Idempotency, RateLimit, Retry, actor, chain, clock, group, handle
 from understudy.brokers import delays
@@ -273,6 +274,8 @@ def test_what_arrives_waits_behind_those_in_line(
     assert log.names == [0, 1, 2, 3]
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("kind", ["bucket", "window"])
 def test_after_a_pause_of_all_workers_those_who_were_due_keep_their_order_and_the_limit(
     broker: RedisBroker, drain: Drain, freezer: FrozenDateTimeFactory, run_for: Run, log: Log, kind: str

@@ -14,7 +14,7 @@ from freezegun.api import FrozenDateTimeFactory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.depth import depth
+from tests.depth import depth, on_the_server_first
 from tests.understudy import actors_with_items as them
 from tests.understudy.loops import MODES, finish, loop
 from understudy import Retry, actor, handle
@@ -143,6 +143,8 @@ def test_whatever_happens_no_item_is_forgotten_or_done_twice(
 # -- batches ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.deep
+@on_the_server_first
 @every_mode
 def test_a_batch_shares_its_round_trips(broker: SettlingBroker, drain: Drain, faults: Faults, mode: str) -> None:
     @actor
@@ -343,6 +345,8 @@ def test_duplicates_are_one_item_in_a_batch_of_any_size(broker: SettlingBroker, 
     assert handle(message).get() == 5
 
 
+@pytest.mark.deep
+@on_the_server_first
 @every_mode
 def test_a_body_in_a_process_of_its_own_that_is_killed_in_a_batch(drain: Drain, mode: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
@@ -355,6 +359,8 @@ def test_a_body_in_a_process_of_its_own_that_is_killed_in_a_batch(drain: Drain, 
     assert sorted(set(done) - {3, 4}) == [0, 1, 2, 6, 7, 8, 9]
 
 
+@pytest.mark.deep
+@on_the_server_first
 @every_mode
 def test_p11_a_body_in_a_process_of_its_own_stops_within_a_batch(
     broker: RedisBroker, step_worker: StepWorker, mode: str, tmp_path: Path

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
+from tests.depth import on_the_server_first
 from tests.understudy.loops import MODES, finish, loop
 from understudy import Retry, actor, handle
 from understudy.brokers.settlement import SettlingBroker
@@ -37,6 +38,8 @@ def failing(count: int, **options: Any) -> Any:
     return body
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize(("limit", "known"), [(20, True), (0.02, True), (20, False)])
 def test_as_many_may_fail_as_is_said_and_with_one_more_the_body_is_stopped(
     broker: SettlingBroker, drain: Drain, limit: float, known: bool

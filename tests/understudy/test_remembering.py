@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
-from tests.depth import depth
+from tests.depth import depth, on_the_server_first
 from tests.understudy.loops import MODES, finish, loop
 from understudy import Idempotency, Retry, actor, each, handle
 from understudy.brokers.settlement import SettlingBroker
@@ -26,6 +26,8 @@ def marks(broker: SettlingBroker, scope: str) -> dict[str, str]:
     return {name.decode(): mark.decode() for name, mark in raw.items()}
 
 
+@pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("mode", PLACES)
 @pytest.mark.parametrize("batch", [1, 50])
 def test_a_position_takes_the_place_of_the_marks(broker: SettlingBroker, drain: Drain, mode: str, batch: int) -> None:
@@ -63,6 +65,7 @@ def test_without_a_position_there_is_a_mark_for_each_distinct_item(broker: Settl
 
 
 @pytest.mark.deep
+@on_the_server_first
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("how", ["raise", "kill"])
 def test_another_execution_asks_for_nothing_that_is_over(
