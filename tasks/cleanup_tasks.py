@@ -116,8 +116,8 @@ def _exports(before: float, dry_run: bool) -> int:
         return exports.count_expired(database, now=now)
     last, failures = None, []
     while batch := exports.expired(database, now=now, after=last):
+        last, gone = batch[-1], []
         for export in batch:
-            last = export
             try:
                 # The file first: were it the other way round, a crash would leave one that nobody knows of.
                 sweeping.remove_export(export)
@@ -126,7 +126,8 @@ def _exports(before: float, dry_run: bool) -> int:
                 logger.warning("the file of export %s could not be removed (%s)", export.id, type(error).__name__)
                 failures.append(error)
                 continue
-            count += exports.strike_out(database, export)
+            gone.append(export)
+        count += exports.strike_out(database, *gone)
     if failures:
         raise SweepIncomplete(
             f"{count:,} exports went, the files of {len(failures):,} could not be removed; of the first: {failures[0]}"

@@ -129,15 +129,16 @@ def first_unarchived(database: Database, *, before: float) -> float | None:
     return None if found is None else float(found)
 
 
-def strike_out(database: Database, export: Export) -> bool:
-    """Note that an export is gone, if it is still the one that was read."""
+def strike_out(database: Database, *gone: Export) -> int:
+    """Note in one transaction that exports are gone, each if it is still the one that was read; returns how many
+    were."""
+    statement = (
+        "UPDATE understudy_exports SET removed_at = :now "
+        "WHERE id = :id AND created_at = :created_at AND removed_at IS NULL"
+    )
     with database.transaction() as transaction:
-        statement = (
-            "UPDATE understudy_exports SET removed_at = :now "
-            "WHERE id = :id AND created_at = :created_at AND removed_at IS NULL"
-        )
         now = clock.now()
-        return bool(transaction.execute(statement, now=now, id=export.id, created_at=export.created_at))
+        return sum(transaction.execute(statement, now=now, id=one.id, created_at=one.created_at) for one in gone)
 
 
 def archived(database: Database, *, start: float, end: float) -> int:

@@ -6,12 +6,14 @@ import inspect
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 
 from tasks.adapters import events, exports, sweeping, tables
+from tasks.adapters.database import Database
 from tasks.adapters.database_errors import DatabaseUnavailable
 from tasks.adapters.file_parts import Parts
 from tasks.adapters.files import find
@@ -104,6 +106,28 @@ def test_dead_letters_go_by_their_age(
     drain()
     assert handle(message).get()["removed"] == {"dead_letters": 1}
     assert left(litter, broker)["dead"] == 0
+
+
+def test_a_thousand_exports_go_in_one_transaction(
+    drain: Drain, freezer: FrozenDateTimeFactory, litter: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each in one of its own is a wait for the disk each."""
+    for n in range(20):
+        export_rows.send("goods", f"more-{n}.csv", expires_in=1.0)
+    drain()
+    freezer.tick(2)
+    struck, strike_out = list[int](), exports.strike_out
+
+    def noted(database: Database, *gone: exports.Export) -> int:
+        assert not any(Path(export.url).exists() for export in gone), "the file first"
+        struck.append(len(gone))
+        return strike_out(database, *gone)
+
+    monkeypatch.setattr(exports, "strike_out", noted)
+    message = clean_up.send(["exports"])
+    drain()
+    assert handle(message).get()["removed"] == {"exports": 21}
+    assert struck == [21]
 
 
 def test_an_export_that_was_made_again_stays(

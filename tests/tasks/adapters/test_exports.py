@@ -50,6 +50,15 @@ def test_only_the_export_that_was_read_is_struck_out(database: Database) -> None
     assert registered(database, "m1") is None
 
 
+def test_many_are_struck_out_at_once(database: Database) -> None:
+    many = [replace(ONE, id=f"m{n}", url=f"{n}") for n in range(5)]
+    for export in many:
+        register(database, export)
+    assert strike_out(database, *many[:3], replace(many[3], created_at=99.0)) == 3
+    assert strike_out(database) == 0
+    assert [registered(database, export.id) is None for export in many] == [True, True, True, False, False]
+
+
 def test_those_of_a_time_are_listed_the_oldest_first(database: Database) -> None:
     for id, created_at in (("late", 300.0), ("b", 200.0), ("a", 100.0), ("early", 99.9)):
         register(database, replace(ONE, id=id, url=id, created_at=created_at))
