@@ -5,15 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
-from types import ModuleType
 
-import freezegun.api
 import pytest
 
 import tasks
 from tests.postgres import postgres_server, postgres_url
+from tests.quick import hurry
 
 __all__ = ["postgres_server", "postgres_url", "tasks"]
 
@@ -23,20 +21,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
-def _as_it_was_seen(module: ModuleType) -> str:
-    return f"{id(module)}-{len(getattr(module, '__dict__', ()))}"
-
-
-# Whether a module has changed since time was frozen before: by how many names it has. freezegun sorts all of them, of a
-# thousand modules, whenever it begins: a twelfth of the time of tests in one thread.
-assert callable(freezegun.api._get_module_attributes_hash)
-freezegun.api._get_module_attributes_hash = _as_it_was_seen
-
-# Tracebacks that are logged underline the whole call, and not the part of it that Python finds by parsing the line: in
-# tests of bodies that fail that takes as long as to settle them.
-if hasattr(traceback, "_extract_caret_anchors_from_line_segment"):
-    traceback._extract_caret_anchors_from_line_segment = lambda segment: None
+hurry()
 
 
 @pytest.fixture(autouse=True)
