@@ -18,8 +18,8 @@ class Domain:
     """Files and tables in ``directory``, and the actors of ``tasks`` on them.
 
     Attributes:
-      peaks: the most memory that a worker process had, and one that runs bodies, of those that were looked at with
-        ``look``.
+      peaks: the most memory that a worker process had, one that runs bodies, and one that helps a worker, of those
+        that were looked at with ``look``; 0 when there was none.
     """
 
     def __init__(self, plant: Plant, directory: Path, **environment: str) -> None:
@@ -30,7 +30,7 @@ class Domain:
             "DATABASE_URL": f"sqlite:///{self.database}",
             **environment,
         }
-        self.peaks = {"worker": 0, "body": 0}
+        self.peaks = {"worker": 0, "body": 0, "helper": 0}
 
     @property
     def peak(self) -> int:
@@ -61,7 +61,8 @@ class Domain:
     def look(self) -> None:
         """Note what the processes of the workers weigh, those that run bodies among them."""
         for worker in self.plant.workers:
-            for what, pid in _parts(worker.processes()):
+            for pid in _below(worker.processes()):
+                what = _role(pid)
                 self.peaks[what] = max(self.peaks[what], _peak(pid))
 
 
@@ -76,13 +77,21 @@ def domain(directory: Path, **environment: str) -> Iterator[Domain]:
         plant.close()
 
 
-def _parts(pids: list[int], what: str = "worker") -> Iterator[tuple[str, int]]:
+def _below(pids: list[int]) -> Iterator[int]:
     for pid in pids:
-        yield what, pid
+        yield pid
         # Those that run bodies are children of the threads that made them.
         for threads in Path(f"/proc/{pid}/task").glob("*/children"):
             with suppress(OSError):
-                yield from _parts([int(child) for child in threads.read_text().split()], "body")
+                yield from _below([int(child) for child in threads.read_text().split()])
+
+
+def _role(pid: int) -> str:
+    words = b""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    roles = {b"understudy.supervisor.child": "worker", b"understudy.isolation.child": "body"}
+    return next((role for module, role in roles.items() if module in words), "helper")
 
 
 def _peak(pid: int) -> int:
