@@ -116,4 +116,4 @@ def test_a_million_rows_are_exported_and_imported_in_bounded_memory(tmp_path: Pa
             sys.stderr.write(
                 f"\n{name} of 1,000,000 rows: {seconds:.0f} s, at most {run.peak / 1024**2:.0f} MiB a process\n"
             )
-        assert run.peak < 512 * 1024**2
+        assert run.peak < 200 * 1024**2
