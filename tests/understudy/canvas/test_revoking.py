@@ -145,6 +145,22 @@ def test_what_follows_a_skipped_step_is_revoked(broker: RedisBroker, drain: Drai
     assert statuses(among, 2) == ["FAILURE"]
 
 
+def test_a_workflow_whose_last_step_skips_itself_has_ended_well(
+    broker: RedisBroker, drain: Drain, body: Actor[..., Any], tell: Actor[..., Any], ran: list[Any]
+) -> None:
+    """Nothing was to follow, so nothing was stopped: as with a message by itself (S12)."""
+
+    @actor
+    def skips(*_: Any) -> None:
+        raise SkipMessage
+
+    found = chain(body.message(), skips.message()).run(on_success=body.message("good"), on_failure=tell.message())
+    drain()
+    assert (found.status.value, found.get()) == ("SUCCESS", None)
+    assert broker.storage.client.hget(broker.storage.keys.workflow(found.workflow_id), "state") == b"SUCCESS"
+    assert ran[1:] == [(None, "good")]
+
+
 @pytest.mark.brokers("server")
 @pytest.mark.parametrize("terminate", [False, True])
 def test_a_running_workflow_is_revoked(broker: RedisBroker, terminate: bool) -> None:

@@ -188,7 +188,12 @@ function APPLY.step(op, at)
   -- What the record says counts: somebody may have ended the message before.
   local state = redis.call('HGET', key(op, 5), 'state')
   if not state or not terminal(state) or op[8] == 'SKIPPED' then state = op[8] end
-  go_on(op, at, n, state == 'SKIPPED' and 'REVOKED' or state)
+  if state == 'SKIPPED' then
+    local node = node_of(op, n)
+    -- What was to follow does not; where nothing was, it has ended well, as a message by itself that skips its body (S12).
+    state = node.next == '-' and node.up == '-' and 'SUCCESS' or 'REVOKED'
+  end
+  go_on(op, at, n, state)
 end
 
 function UNDO.step(op)
