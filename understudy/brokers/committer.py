@@ -73,7 +73,7 @@ class Committer:
         worker: str,
         pause: Callable[[float], bool],
         busy: Callable[[], bool] = lambda: False,
-        repair: Callable[[Sequence[str]], None] = lambda streams: None,
+        repair: Callable[[Sequence[str]], object] = lambda streams: None,
         waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._storage = storage

@@ -114,8 +114,10 @@ class StreamConsumer(Consumer):
         if identity != self._identity:
             # A new name on the server holds nothing yet; what the old one held is no longer ours.
             self._take_up_from = None
-            self.broker.ensure_group(self.queue)
+            is_lost = self.broker.ensure_group(self.queue) and self._identity
             self._identity = identity
+            if is_lost:
+                self.broker.group_is_gone(self.queue)
         made = 0 if self.broker.reader is None else self.broker.reader.connections
         if made != self._connections and not self._take_up_from and not self._taken_up:
             # The server may be another one now, or have forgotten what it had confirmed: entries that were settled may

@@ -240,22 +240,26 @@ class RedisBroker(QueueingBroker):
         with self._enroll_lock:
             self.worker_id = new_name()
 
-    def ensure_group(self, queue: QueueKeys) -> None:
-        """Make the queue's streams and their group if they are not there."""
-        self.ensure_streams(queue.streams)
+    def ensure_group(self, queue: QueueKeys) -> bool:
+        """Make the queue's streams and their group if they are not there; whether one was not."""
+        made = self.ensure_streams(queue.streams)
         self.storage.call("SADD", self.storage.keys.queues, queue.queue, insist=True)
+        return made
 
-    def ensure_streams(self, streams: Iterable[str]) -> None:
-        """Make streams and their group if they are not there."""
+    def ensure_streams(self, streams: Iterable[str]) -> bool:
+        """Make streams and their group if they are not there; whether one was not."""
+        made = False
         for stream in streams:
             try:
                 self.storage.call("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM", insist=True)
+                made = True
             except ServerUnavailable as error:
                 if "BUSYGROUP" not in str(error):
                     raise
+        return made
 
     def group_is_gone(self, queue: QueueKeys) -> None:
-        """The server answers that it knows no such group: it has lost its data, or somebody removed it."""
+        """The server knew no such group: it has lost its data, or somebody removed it."""
         mine = [held for (stream, _), held in self.holds.items() if stream in queue.streams]
         logger.error(
             "queue %s: the server has lost it, with every message that was waiting; %d that are being worked on here "

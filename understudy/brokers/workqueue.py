@@ -3,7 +3,7 @@
 Dramatiq puts a ``queue.PriorityQueue`` there. Each ``put`` wakes one more thread, and for short bodies the threads then
 spend their time waking each other and waiting for the interpreter's lock: half of the CPU, measured. Here a thread is
 woken only if nobody who is awake will come by soon: when all of them run *long* bodies, wait for the server, or sleep.
-A thread that works off short bodies takes the next one itself.
+A thread that works off short bodies takes the next one itself; who finds another one at that goes back to sleep.
 
 Whether a body is long is known from how long those of its actor took; one that was not seen yet counts as long. If that
 is wrong once, ``nudge``, which the upkeep calls every few milliseconds while work waits, wakes the next thread.
@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 #: Seconds that a message may take, on average, for its thread to count as back soon.
 SHORT = 0.001
+#: Seconds after which one that was to be back soon is not waited for.
+LATE = 0.005
 #: The weight of the latest one in that average.
 WEIGHT = 0.1
 
@@ -35,13 +37,11 @@ class Item(NamedTuple):
 class _Seat:
     """A worker thread, as the queue sees it."""
 
-    __slots__ = ("actor", "bell", "near", "since")
+    __slots__ = ("actor", "bell", "since")
 
     def __init__(self) -> None:
         self.bell = threading.Lock()
         self.bell.acquire()
-        #: Whether it counts as awake and back soon.
-        self.near = False
         #: Whose message it works on, and since when.
         self.actor = ""
         self.since = 0.0
@@ -58,8 +58,8 @@ class WorkQueue:
         self._size = 0
         self._seats = threading.local()
         self._parked: list[_Seat] = []
-        #: How many threads are awake and back soon.
-        self._near = 0
+        #: The threads that are awake and back soon.
+        self._near: set[_Seat] = set()
         self._took: dict[str, float] = {}
         self._taken = self._taken_before = 0
         self._closed = False
@@ -91,7 +91,7 @@ class WorkQueue:
                 line.append(item)
             self._size += len(items)
             self.unfinished_tasks += len(items)
-            if self._near == 0:
+            if not self._near:
                 self._wake()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
@@ -105,7 +105,7 @@ class WorkQueue:
             seat = self._seats.mine = _Seat()
         with self._lock:
             self._back(seat)
-            if self._size and not (block and self._closed):
+            if self._size and not (block and (self._closed or self._another_is_at_it(seat))):
                 return self._take(seat)
             if not block:
                 self._away(seat)
@@ -167,17 +167,16 @@ class WorkQueue:
             return
         began = monotonic()
         with self._lock:
-            was_near = seat.near
+            was_near = seat in self._near
             self._away(seat)
-            if self._size and self._near == 0:
+            if self._size and not self._near:
                 self._wake()
         try:
             yield
         finally:
             with self._lock:
                 if was_near:
-                    self._near += 1
-                    seat.near = True
+                    self._near.add(seat)
                 seat.since += monotonic() - began  # it says nothing about the body
 
     # -- under the lock ----------------------------------------------------------------------------------
@@ -194,7 +193,7 @@ class WorkQueue:
         seat.since = monotonic()
         if self._took.get(actor, 1.0) > SHORT:
             self._away(seat)
-            if self._size and self._near == 0:
+            if self._size and not self._near:
                 self._wake()
         return item
 
@@ -204,14 +203,22 @@ class WorkQueue:
             before = self._took.get(seat.actor, took)
             self._took[seat.actor] = before + WEIGHT * (took - before)
             seat.actor = ""
-        if not seat.near:
-            seat.near = True
-            self._near += 1
+        self._near.add(seat)
 
     def _away(self, seat: _Seat) -> None:
-        if seat.near:
-            seat.near = False
-            self._near -= 1
+        self._near.discard(seat)
+
+    def _another_is_at_it(self, seat: _Seat) -> bool:
+        """Whether another thread takes the next one in a moment: two of them would get into each other's way at each
+        message. A body that is long for once does not count any more."""
+        if len(self._near) > 1:
+            now = monotonic()
+            for other in tuple(self._near):
+                if other is not seat:
+                    if not other.actor or now - other.since < LATE:
+                        return True
+                    self._away(other)
+        return False
 
     def _park(self, seat: _Seat) -> None:
         self._away(seat)
@@ -221,6 +228,5 @@ class WorkQueue:
         # The one that fell asleep last: what it needs is still in the caches.
         if self._parked:
             seat = self._parked.pop()
-            seat.near = True
-            self._near += 1
+            self._near.add(seat)
             seat.bell.release()

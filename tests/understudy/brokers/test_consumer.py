@@ -84,6 +84,21 @@ def test_an_outage_while_the_group_is_made_again_never_reaches_the_worker(broker
     assert read(source) == [1]
 
 
+def test_who_comes_back_under_another_name_tells_of_a_queue_that_is_lost(
+    broker: RedisBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = consumer(broker)
+    assert read(source, 1) == []
+    broker.lease_lost()
+    assert read(source, 1) == []
+    assert "the server has lost it" not in caplog.text
+    for stream in broker.keys_of("default").streams:
+        broker.storage.client.delete(stream)
+    broker.lease_lost()
+    assert read(source, 1) == []
+    assert "queue default: the server has lost it" in caplog.text
+
+
 def test_a_server_that_has_lost_everything_is_survived(
     broker: RedisBroker, drain: Drain, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.understudy.brokers.helpers import SOON
-from understudy.brokers.workqueue import SHORT, WorkQueue
+from understudy.brokers import workqueue
+from understudy.brokers.workqueue import LATE, SHORT, WorkQueue
 from understudy.testing.conditions import wait_until
 
 
@@ -114,6 +115,59 @@ def test_short_bodies_are_worked_off_by_few_threads() -> None:
         queue.join()
     assert len(set(made.by)) < 8
     assert sorted(made.done) == list(range(1_000))
+
+
+@pytest.mark.parametrize(("late", "found"), [(SOON, None), (0.0, 1)])
+def test_who_finds_another_one_at_short_bodies_sleeps_though_there_is_work(
+    monkeypatch: pytest.MonkeyPatch, late: float, found: int | None
+) -> None:
+    """They would block each other at each message, for as long as the line does not end. Who does not come back is not
+    waited for."""
+    monkeypatch.setattr(workqueue, "LATE", late)
+    queue = WorkQueue()
+    learn_that_it_is_short(queue)
+    inside, release = threading.Event(), threading.Event()
+
+    def body(work: Any) -> None:
+        inside.set()
+        release.wait(SOON)
+
+    with crew(queue, 1, body) as made:
+        queue.put_all([item(0), item(1)])
+        assert inside.wait(SOON)
+        try:
+            assert queue.get(timeout=0.01).number == found
+        except Empty:
+            assert found is None
+        made.ended.set()
+        release.set()
+
+
+def test_who_is_long_for_once_is_not_waited_for_at_every_item() -> None:
+    queue = WorkQueue()
+    learn_that_it_is_short(queue)
+    release, inside = threading.Event(), threading.Event()
+
+    def body(work: Any) -> None:
+        if work.number == 0:
+            inside.set()
+            release.wait(SOON)
+
+    nudges = 0
+    try:
+        with crew(queue, 2, body) as made:
+            wait_until(lambda: len(queue._parked) == 2)
+            queue.put(item(0))
+            assert inside.wait(SOON)
+            queue.put_all([item(number) for number in range(1, 500)])
+            while len(made.done) < 499:
+                assert nudges < 100
+                queue.nudge()
+                nudges += 1
+                time.sleep(LATE)  # as often as it comes
+            release.set()
+    finally:
+        release.set()
 
 
 def test_a_body_that_is_long_for_once_holds_up_nobody_for_long() -> None:
