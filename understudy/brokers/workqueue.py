@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 #: Seconds that a message may take, on average, for its thread to count as back soon.
 SHORT = 0.001
+#: ... and for it to do little else than hold the interpreter, so that a second thread would only be in the way.
+QUICK = 0.0002
 #: Seconds after which one that was to be back soon is not waited for.
 LATE = 0.005
 #: The weight of the latest one in that average.
@@ -61,6 +63,8 @@ class WorkQueue:
         #: The threads that are awake and back soon.
         self._near: set[_Seat] = set()
         self._took: dict[str, float] = {}
+        #: The same while no other thread is near, which would only make it longer.
+        self._took_alone: dict[str, float] = {}
         self._taken = self._taken_before = 0
         self._closed = False
         self.unfinished_tasks = 0
@@ -104,8 +108,8 @@ class WorkQueue:
         if seat is None:
             seat = self._seats.mine = _Seat()
         with self._lock:
-            self._back(seat)
-            if self._size and not (block and (self._closed or self._another_is_at_it(seat))):
+            is_quick = self._back(seat)
+            if self._size and not (block and (self._closed or (is_quick and self._another_is_at_it(seat)))):
                 return self._take(seat)
             if not block:
                 self._away(seat)
@@ -197,13 +201,21 @@ class WorkQueue:
                 self._wake()
         return item
 
-    def _back(self, seat: _Seat) -> None:
-        if seat.actor:
+    def _back(self, seat: _Seat) -> bool:
+        """The body of a seat is over. Whether it was one of those that are quick."""
+        actor, seat.actor = seat.actor, ""
+        if actor:
             took = monotonic() - seat.since
-            before = self._took.get(seat.actor, took)
-            self._took[seat.actor] = before + WEIGHT * (took - before)
-            seat.actor = ""
+            before = self._took.get(actor, took)
+            self._took[actor] = before + WEIGHT * (took - before)
+            before = self._took_alone.get(actor, took)
+            is_alone = len(self._near) <= (seat in self._near)
+            self._took_alone[actor] = before + WEIGHT * (took - before) if is_alone else min(before, took)
         self._near.add(seat)
+        return self._is_quick(actor)
+
+    def _is_quick(self, actor: str) -> bool:
+        return self._took_alone.get(actor, 1.0) < QUICK
 
     def _away(self, seat: _Seat) -> None:
         self._near.discard(seat)
@@ -214,10 +226,12 @@ class WorkQueue:
         if len(self._near) > 1:
             now = monotonic()
             for other in tuple(self._near):
-                if other is not seat:
-                    if not other.actor or now - other.since < LATE:
-                        return True
+                if other is seat:
+                    continue
+                if other.actor and now - other.since >= LATE:
                     self._away(other)
+                elif not other.actor or self._is_quick(other.actor):
+                    return True
         return False
 
     def _park(self, seat: _Seat) -> None:

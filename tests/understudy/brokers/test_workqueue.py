@@ -15,7 +15,7 @@ import pytest
 
 from tests.understudy.brokers.helpers import SOON
 from understudy.brokers import workqueue
-from understudy.brokers.workqueue import LATE, SHORT, WorkQueue
+from understudy.brokers.workqueue import LATE, QUICK, SHORT, WorkQueue
 from understudy.testing.conditions import wait_until
 
 
@@ -63,8 +63,9 @@ def crew(queue: WorkQueue, size: int, body: Any = None) -> Iterator[Crew]:
             thread.join(SOON)
 
 
-def learn_that_it_is_short(queue: WorkQueue, actor: str = "a") -> None:
+def learn_that_it_is_short(queue: WorkQueue, actor: str = "a", alone: float = QUICK / 2) -> None:
     queue._took[actor] = SHORT / 10
+    queue._took_alone[actor] = alone
 
 
 def test_items_come_out_by_priority_and_then_in_order() -> None:
@@ -117,30 +118,57 @@ def test_short_bodies_are_worked_off_by_few_threads() -> None:
     assert sorted(made.done) == list(range(1_000))
 
 
-@pytest.mark.parametrize(("late", "found"), [(SOON, None), (0.0, 1)])
-def test_who_finds_another_one_at_short_bodies_sleeps_though_there_is_work(
-    monkeypatch: pytest.MonkeyPatch, late: float, found: int | None
+@pytest.mark.parametrize(
+    ("late", "alone", "found"), [(SOON, QUICK / 2, None), (0.0, QUICK / 2, 2), (SOON, QUICK * 2, 2)]
+)
+def test_who_finds_another_one_at_quick_bodies_sleeps_though_there_is_work(
+    monkeypatch: pytest.MonkeyPatch, late: float, alone: float, found: int | None
 ) -> None:
     """They would block each other at each message, for as long as the line does not end. Who does not come back is not
-    waited for."""
+    waited for; nor is a body that waits for something else than the interpreter, for a moment, waited for by others."""
     monkeypatch.setattr(workqueue, "LATE", late)
     queue = WorkQueue()
-    learn_that_it_is_short(queue)
     inside, release = threading.Event(), threading.Event()
 
     def body(work: Any) -> None:
         inside.set()
         release.wait(SOON)
 
+    queue.put(item(0))
+    queue.get()  # here is one who has done such a body
+    learn_that_it_is_short(queue, alone=alone)
     with crew(queue, 1, body) as made:
-        queue.put_all([item(0), item(1)])
+        queue.put_all([item(1), item(2)])
+        queue.nudge()
         assert inside.wait(SOON)
+        monkeypatch.setattr(workqueue, "WEIGHT", 0.0)  # what this took is not to be learned
         try:
             assert queue.get(timeout=0.01).number == found
         except Empty:
             assert found is None
         made.ended.set()
         release.set()
+
+
+def test_what_a_body_takes_is_measured_alone_or_only_to_be_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, now = WorkQueue(), [100.0]
+    monkeypatch.setattr(workqueue, "monotonic", lambda: now[0])
+
+    def work_for(seconds: float, *, beside: bool) -> float:
+        queue.put(item(0))
+        queue.get_nowait()
+        if beside:
+            queue._near.add(workqueue._Seat())
+        now[0] += seconds
+        with pytest.raises(Empty):
+            queue.get_nowait()
+        queue._near.clear()
+        return queue._took_alone["a"]
+
+    assert work_for(1.0, beside=False) == pytest.approx(1.0)
+    assert work_for(2.0, beside=False) == pytest.approx(1.1)
+    assert work_for(5.0, beside=True) == pytest.approx(1.1)
+    assert work_for(0.5, beside=True) == pytest.approx(0.5)
 
 
 def test_who_is_long_for_once_is_not_waited_for_at_every_item() -> None:
