@@ -42,8 +42,13 @@ def names() -> dict[str, list[str]]:
     return {**families, **{f"{kind}-{n}": [] for kind in ("flaky", "steps", "later") for n in range(4)}}
 
 
-def send_load(stage: Plant) -> list[Handle]:
-    sent = [stage.send("family", f"family-{n}", CHILDREN, message_id=f"family-{n}") for n in range(FAMILIES)]
+def send_load(stage: Plant, *, at_once: int = FAMILIES) -> list[Handle]:
+    """Send so many families ``at_once``, which may be settled together, and the next ones when these are over."""
+    sent: list[Handle] = []
+    for n in range(FAMILIES):
+        sent.append(stage.send("family", f"family-{n}", CHILDREN, message_id=f"family-{n}"))
+        if n % at_once == at_once - 1 and n + 1 < FAMILIES:
+            stage.wait_for_all(sent, timeout=TIMEOUT)
     for n in range(4):
         sent.append(stage.send("flaky", f"flaky-{n}", 2, message_id=f"flaky-{n}"))
         sent.append(stage.send("steps", f"steps-{n}", 5, message_id=f"steps-{n}"))
@@ -106,7 +111,7 @@ def ready(handles: Iterable[Handle]) -> bool:
 def test_wherever_the_file_ends_no_outcome_is_there_by_half(tmp_path: Path) -> None:
     with plant(tmp_path, "everysec") as stage:
         worker = stage.worker(threads=4)
-        sent = send_load(stage)
+        sent = send_load(stage, at_once=3)
         stage.wait_for_all(sent, timeout=TIMEOUT)
         stage.server.kill()
         worker.kill()
