@@ -3,7 +3,7 @@
 Dramatiq puts a ``queue.PriorityQueue`` there. Each ``put`` wakes one more thread, and for short bodies the threads then
 spend their time waking each other and waiting for the interpreter's lock: half of the CPU, measured. Here a thread is
 woken only if nobody who is awake will come by soon: when all of them run *long* bodies, wait for the server, or sleep.
-A thread that works off short bodies takes the next one itself; who finds another one at that goes back to sleep.
+A thread that works off short bodies takes the next one itself; who finds another one at quick ones goes back to sleep.
 
 Whether a body is long is known from how long those of its actor took; one that was not seen yet counts as long. If that
 is wrong once, ``nudge``, which the upkeep calls every few milliseconds while work waits, wakes the next thread.
