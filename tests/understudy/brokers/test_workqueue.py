@@ -127,6 +127,8 @@ def test_who_finds_another_one_at_quick_bodies_sleeps_though_there_is_work(
     """They would block each other at each message, for as long as the line does not end. Who does not come back is not
     waited for; nor is a body that waits for something else than the interpreter, for a moment, waited for by others."""
     monkeypatch.setattr(workqueue, "LATE", late)
+    now = [100.0]
+    monkeypatch.setattr(workqueue, "monotonic", lambda: now[0])
     queue = WorkQueue()
     inside, release = threading.Event(), threading.Event()
 
@@ -141,6 +143,7 @@ def test_who_finds_another_one_at_quick_bodies_sleeps_though_there_is_work(
         queue.put_all([item(1), item(2)])
         queue.nudge()
         assert inside.wait(SOON)
+        now[0] += 1.0
         monkeypatch.setattr(workqueue, "WEIGHT", 0.0)  # what this took is not to be learned
         try:
             assert queue.get(timeout=0.01).number == found
