@@ -112,7 +112,7 @@ class HttpWeb:
                     preload_content=False,
                 )
             except urllib3.exceptions.HTTPError as error:
-                self._check(deadline)
+                self._check(deadline, tired=_is_tired(error))
                 # Its text names the host and the path: what is in a URL belongs in no log.
                 raise Unreachable(f"the receiver did not answer ({type(error).__name__})") from None
             # To a parser the end of a connection is the end of headers too.
@@ -123,8 +123,8 @@ class HttpWeb:
             answer.close()
             return answer.status, answer.headers.get("retry-after")
 
-    def _check(self, deadline: Deadline) -> None:
-        if deadline.over:
+    def _check(self, deadline: Deadline, *, tired: bool = False) -> None:
+        if deadline.over or tired:
             raise Unreachable(f"the receiver did not answer within {deadline.seconds:g} s") from None
 
     def _pool(self, destination: Destination, deadline: Deadline) -> Any:
@@ -139,6 +139,13 @@ class HttpWeb:
             server_hostname=destination.host,
             assert_hostname=destination.host,
         )
+
+
+def _is_tired(error: urllib3.exceptions.HTTPError) -> bool:
+    """A socket has waited for as long as it may. It may all that is left, so this and the deadline are one moment."""
+    return isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    )
 
 
 _seam: Seam[Web, WebhookSettings] = Seam(HttpWeb, WebhookSettings)

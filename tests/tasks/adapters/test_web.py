@@ -21,6 +21,7 @@ from tasks.adapters.web import (
     use_web,
     verify,
 )
+from tasks.adapters.web_deadline import Deadline
 from tests.tasks.adapters.dripping import dripping
 from tests.tasks.adapters.receiving import Receiver, receiver
 from understudy import clock
@@ -138,6 +139,19 @@ def test_a_receiver_that_answers_drop_by_drop_is_given_up_all_the_same(scheme: s
             web(timeout=0.3).post(f"{scheme}://127.0.0.1:{drip.port}/", b"{}", message_id="m1")
         drip.hung_up.wait(30)
         assert 0 < drip.drops < drip.most / 2, "it was cut off, and had not come to an end"
+
+
+def test_a_socket_that_is_tired_of_waiting_before_the_deadline_cuts_it_says_the_same(
+    receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both end at the same time, and which of them is first is chance."""
+    monkeypatch.setattr(Deadline, "_cut", lambda self: None)
+    target = receive()
+    target.silent = True
+    with pytest.raises(Unreachable, match=r"did not answer within 0.3 s"):
+        web(timeout=0.3).post(target.url(), b"{}", message_id="m1")
+    with dripping(TLS_RECORD, b"\0") as drip, pytest.raises(Unreachable, match=r"did not answer within 0.3 s"):
+        web(timeout=0.3).post(f"https://127.0.0.1:{drip.port}/", b"{}", message_id="m1")
 
 
 def test_what_follows_its_status_keeps_nobody() -> None:
