@@ -43,7 +43,9 @@ class Contender:
         return max(1, round(min(wanted, self.cap or wanted) * self.share))
 
 
-UNDERSTUDY = Contender("Understudy", "understudy", {PREFETCH: "64"})
+# As `understudy worker` runs it: how much it fetches follows from how long the bodies take (``brokers/room.py``), which
+# that variable would switch off.
+UNDERSTUDY = Contender("Understudy", "understudy")
 BARE = replace(UNDERSTUDY, label="Understudy, no result", kind="bare")
 GUARDED = replace(UNDERSTUDY, label="Understudy, guarded", kind="guarded")
 LIMITED = replace(UNDERSTUDY, label="Understudy, under limits", kind="limited")

@@ -72,9 +72,15 @@ class Idempotency(Middleware):
         if not isinstance(broker, SettlingBroker):
             return
         wanted = []
+        # Of messages that were fetched together most are for one actor.
+        name = ""
+        actor: dramatiq.Actor[..., Any] | None = None
+        policy: Declaration | None = None
         for held in messages:
-            actor = broker.actors.get(held.actor_name)
-            policy = declared(actor).idempotency if actor is not None else None
+            if held.actor_name != name:
+                name = held.actor_name
+                actor = broker.actors.get(name)
+                policy = declared(actor).idempotency if actor is not None else None
             # A key may be made of the input of a step, which is not read yet.
             if policy is not None and policy.on_doubt == "repeat" and TAKES not in held.options:
                 try:
@@ -91,8 +97,10 @@ class Idempotency(Middleware):
             logger.debug("keys could not be claimed ahead: %s", error)
             return
         for held, letter in zip(wanted, claimed, strict=True):
-            held.duplicate = letter == "d"
-            held.claimed_ahead, held.claimed_at = letter == "r", now
+            if letter == "r":
+                held.claimed_ahead, held.claimed_at = True, now
+            elif letter == "d":
+                held.duplicate = True
 
     def bars(self, broker: Broker, held: HeldMessage) -> bool:
         """Whether it was seen ahead that a message does not run now."""

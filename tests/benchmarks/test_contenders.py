@@ -3,6 +3,10 @@ from dataclasses import replace
 from benchmarks.contenders import CELERY, STOCK, STOCK_DEFAULTS, UNDERSTUDY, capped, once, recovering, with_results
 
 
+def test_understudy_is_measured_as_its_worker_runs() -> None:
+    assert dict(UNDERSTUDY.environ) == {}, "a variable of Dramatiq's would switch off what it measures by itself"
+
+
 def test_a_slow_contender_is_given_its_share() -> None:
     assert UNDERSTUDY.count(20_000) == 20_000
     assert CELERY.count(20_000) == 5_000

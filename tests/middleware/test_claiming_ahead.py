@@ -45,6 +45,29 @@ def test_unused_keys_cost_one_round_trip_for_all(
     assert [handle(id).get() for id in sent] == [name.upper() for name in ran]
 
 
+def test_messages_of_several_actors_that_are_fetched_together_each_claim_as_theirs_says(
+    broker: RedisBroker, ran: list[str], faults: Faults, drain: Drain
+) -> None:
+    @actor(queue_name="default")
+    def plain(name: str) -> None:
+        ran.append(f"plain {name}")
+
+    @actor(idempotency=Idempotency(key="other:{name}"))
+    def other(name: str) -> None:
+        ran.append(f"other {name}")
+
+    for name in ("a", "a", "b"):
+        for kind in ("note", "plain", "other"):
+            broker.actors[kind].send(name)
+    drain()
+    assert sorted(ran) == ["a", "b", "other a", "other b", "plain a", "plain a", "plain b"]
+    keys = broker.storage.keys
+    for kind, name in (("note", "note:a"), ("note", "note:b"), ("other", "other:a"), ("other", "other:b")):
+        assert broker.storage.call("HGET", keys.claim(f"{kind}:{name}"), "status") == b"done"
+    assert broker.storage.call("EXISTS", keys.claim("plain:note:a"), keys.claim("other:note:a")) == 0
+    assert faults.exchanges.count("claims") == 1
+
+
 def test_duplicates_that_are_fetched_together_run_once(broker: RedisBroker, ran: list[str], drain: Drain) -> None:
     sent = [note(broker, "same") for _ in range(5)]
     drain()
