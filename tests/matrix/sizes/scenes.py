@@ -67,8 +67,9 @@ def perform(scenes: Iterable[Scene], *, quick: bool, tell: Callable[[str], objec
     """
     figures, failures = list[Figure](), list[str]()
     for one in scenes:
-        tell(f"-- {one.name}: {', '.join(one.subjects)}")
         with TemporaryDirectory(prefix="understudy-sizes-") as directory:
+            # From here on it is cleared away whoever interrupts: while it is made, an interrupt would leave it behind.
+            tell(f"-- {one.name}: {', '.join(one.subjects)}")
             try:
                 figures += _performed(one, Path(directory), quick=quick, tell=tell)
             except Exception:  # noqa: BLE001 - the others are of use all the same
