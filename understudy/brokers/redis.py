@@ -242,9 +242,9 @@ class RedisBroker(QueueingBroker):
 
     def ensure_group(self, queue: QueueKeys) -> bool:
         """Make the queue's streams and their group if they are not there; whether one was not."""
-        made = self.ensure_streams(queue.streams)
+        # On record first: reapers find the streams by it, wherever the data of a crashed server end.
         self.storage.call("SADD", self.storage.keys.queues, queue.queue, insist=True)
-        return made
+        return self.ensure_streams(queue.streams)
 
     def ensure_streams(self, streams: Iterable[str]) -> bool:
         """Make streams and their group if they are not there; whether one was not."""

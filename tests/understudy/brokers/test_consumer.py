@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -227,6 +227,23 @@ def test_after_a_reconnect_what_the_server_holds_for_this_worker_is_looked_at(br
         assert read(source) == [], "once"
     finally:
         broker.reader = None
+
+
+def test_a_queue_is_on_record_before_its_streams_are_made(
+    broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a crash of the server takes away behind some command, reapers find every stream that is left."""
+    on_record: list[bool] = []
+    made = broker.ensure_streams
+
+    def looked(streams: Iterable[str]) -> bool:
+        on_record.append(bool(broker.storage.call("SISMEMBER", broker.storage.keys.queues, "default")))
+        return made(streams)
+
+    monkeypatch.setattr(broker, "ensure_streams", looked)
+    declared(broker)
+    assert read(consumer(broker), 1) == []
+    assert on_record == [True]
 
 
 def test_a_delivery_that_the_server_has_forgotten_is_not_taken_for_another_one(broker: RedisBroker) -> None:
