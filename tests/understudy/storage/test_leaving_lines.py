@@ -217,6 +217,8 @@ def test_a_line_of_100_000_holds_up_the_server_for_no_moment(bench: Bench) -> No
     payload = b"2:" + Message("q", "a", (), {}, {IN_LINE: limit.name}).encode()
     for start in range(0, 100_000, 10_000):
         bench.client.eval(LONG_LINE, len(names), *names, start, now, payload)
+    # What that has left to collect is the test's, and would be counted to whatever script the server collects it in.
+    bench.client.eval("collectgarbage() collectgarbage()", 0)
     holds = [bench.take() for _ in range(128)]
     turns = [turn(bench, hold, f"n{n}", limit, order=2e12) for n, hold in enumerate(holds)]
     Turns(storage).ask(turns, lines(bench))
