@@ -59,8 +59,9 @@ class Supervisor:
         self._idle_since: float | None = None
         self._terminated = False
         layout.server_lock.touch(mode=0o600)
-        # Remembered, so that its holders can be found when the directory is deleted.
-        self._server_file = os.stat(layout.server_lock)
+        # Kept open, so that its holders can be found when the directory is deleted. It is told by its number, which the
+        # file system gives to another file, maybe another server's, as soon as nobody has this one open.
+        self._server_file = os.open(layout.server_lock, os.O_RDONLY)
 
     def run(self) -> int:
         """Repeat ``run_once`` until it has an exit code."""
@@ -210,7 +211,7 @@ class Supervisor:
     def _kill(self, number: signal.Signals) -> None:
         if self._child is not None:
             self._child.send_signal(number)
-        for pid in locks.holders(self._server_file):  # an adopted server, or a child of the server
+        for pid in locks.holders(os.fstat(self._server_file)):  # an adopted server, or a child of the server
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 

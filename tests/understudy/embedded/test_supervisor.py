@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -220,3 +223,31 @@ def test_users_who_wait_together_are_told_together(server: EmbeddedServer) -> No
         two.begin("ensure")
         assert one.end().startswith("error")
         assert two.end().startswith("error")
+
+
+def test_a_supervisor_without_its_directory_ends_nobody_who_has_nothing_to_do_with_it(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """The file system may give the number of a file that is gone to the next one, which may be another server's."""
+    server.ensure()
+    supervisor, killed = supervisor_of(server), pid_of(server)
+    lock = os.stat(Layout.at(server.directory).server_lock)
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: not set(locks.holders(lock)) - {supervisor})
+    shutil.rmtree(server.directory)
+    innocent: list[subprocess.Popen[bytes]] = []
+    for number in range(300):
+        path = tmp_path / f"new-{number}"
+        path.touch()
+        if os.path.samestat(lock, path.stat()):
+            command = [sys.executable, "-c", "input()"]
+            with path.open("rb") as file:
+                innocent.append(subprocess.Popen(command, stdin=subprocess.PIPE, stderr=file))
+    os.kill(supervisor, signal.SIGCONT)
+    wait_until(lambda: ended(supervisor))
+    try:
+        assert [process.poll() for process in innocent] == [None] * len(innocent)
+    finally:
+        for process in innocent:
+            process.communicate(b"\n")
