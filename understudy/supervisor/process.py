@@ -18,8 +18,9 @@ from typing import Protocol
 
 from .messages import Drain, Draining, Failed, Report, Stacks, Up
 
-#: Seconds in which a process says that its stacks are written. One whose GIL is held cannot say so.
-STACKS_PATIENCE = 1.0
+#: Seconds in which a process writes its stacks and says so. One whose GIL is held cannot: it is made to write them,
+#: which takes no longer than ``STACKS_WRITTEN``.
+STACKS_PATIENCE, STACKS_WRITTEN = 1.0, 0.2
 
 
 class State(Enum):
@@ -70,6 +71,7 @@ class Process:
         self._leaves_because = ""
         #: When its stacks are read; None when nobody has asked for them.
         self.stacks_due: float | None = None
+        self._stacks_are_written = False
 
     @property
     def pid(self) -> int:
@@ -111,11 +113,15 @@ class Process:
     def show_stacks(self) -> None:
         """Let it write every thread's stack; ``take_stacks`` gives them in one of the next steps."""
         self._link.signal(signal.SIGTTIN)
-        self.stacks_due = self._now() + STACKS_PATIENCE
+        self.stacks_due, self._stacks_are_written = self._now() + STACKS_PATIENCE, False
 
     def take_stacks(self) -> str:
         """The stacks of its threads when it has written them, else nothing."""
         if self.stacks_due is None or self._now() < self.stacks_due:
+            return ""
+        if not self._stacks_are_written and self.state is not State.GONE:
+            self._link.signal(signal.SIGTTOU)
+            self.stacks_due, self._stacks_are_written = self._now() + STACKS_WRITTEN, True
             return ""
         self.stacks_due = None
         return self._link.stacks()
@@ -143,7 +149,7 @@ class Process:
                 self._leaves_because = self._leaves_because or reason
                 self.state = State.DRAINING
             case Stacks():
-                self.stacks_due = self._now()
+                self.stacks_due, self._stacks_are_written = self._now(), True
             case Failed():
                 self.failure = report
 

@@ -19,7 +19,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from understudy import clock
@@ -29,7 +29,7 @@ from understudy import clock
 SAME_SIGNAL = 0.5
 
 #: What a new process must not die of before it has set itself up; held back while it is made.
-HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN)
+HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
 
 PR_SET_PDEATHSIG = 1
 
@@ -122,8 +122,10 @@ def has_terminal() -> bool:
 def obey_the_supervisor(on_term: Callable[[], None], on_stacks: Callable[[], None], stacks: int) -> None:
     """Set the signals of a worker process, then let through what was held back while it was made.
 
-    Stacks are written by ``faulthandler`` to the descriptor ``stacks``, so they also come while a body holds the GIL;
-    they show files, lines and functions, and no values. ``on_stacks`` is called after them, when Python runs again.
+    Stacks are written by ``faulthandler`` to the descriptor ``stacks``; they show files, lines and functions, and no
+    values. For TTIN that is done between two steps of Python, and then ``on_stacks`` is called. For TTOU it is done at
+    once, so that they also come while a body holds the GIL. That is for one that does not obey the other: to read the
+    frames of threads that run may crash the process.
     """
     # Ignored, not handled: what a body runs as a program of its own inherits that, and a Ctrl-C that is meant for
     # the supervisor does not end it in the middle of its work.
@@ -131,8 +133,12 @@ def obey_the_supervisor(on_term: Callable[[], None], on_stacks: Callable[[], Non
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda _number, _frame: on_term())
 
-    signal.signal(signal.SIGTTIN, lambda _number, _frame: on_stacks())
-    faulthandler.register(signal.SIGTTIN, file=stacks, all_threads=True, chain=True)
+    def show(_number: int, _frame: FrameType | None) -> None:
+        faulthandler.dump_traceback(file=stacks, all_threads=True)
+        on_stacks()
+
+    signal.signal(signal.SIGTTIN, show)
+    faulthandler.register(signal.SIGTTOU, file=stacks, all_threads=True)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
 

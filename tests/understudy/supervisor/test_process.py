@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from understudy.supervisor.messages import USAGE, Drain, Failed
-from understudy.supervisor.process import Process, State
+from understudy.supervisor.process import STACKS_PATIENCE, Process, State
 
 from .fakes import FakeLink
 
@@ -72,6 +72,25 @@ def test_a_starting_process_that_is_told_to_drain_does_not_become_up(case: Case)
     case.process.drain("shutdown", 1.0)
     case.link.up()
     assert case.process.look() is State.DRAINING
+
+
+def test_one_that_does_not_say_that_its_stacks_are_written_is_made_to_write_them(case: Case) -> None:
+    case.process.show_stacks()
+    case.now += STACKS_PATIENCE
+    assert case.process.take_stacks() == "", "it has been told anew just now"
+    assert case.link.signals == [signal.SIGTTIN, signal.SIGTTOU]
+    case.now = case.process.stacks_due or 0.0
+    assert case.process.take_stacks() == f"Thread of {case.process.pid}"
+    assert case.process.stacks_due is None
+    assert case.link.signals == [signal.SIGTTIN, signal.SIGTTOU]
+
+
+def test_one_that_says_so_is_not(case: Case) -> None:
+    case.process.show_stacks()
+    case.link.has_written_its_stacks()
+    case.process.look()
+    assert case.process.take_stacks() == f"Thread of {case.process.pid}"
+    assert case.link.signals == [signal.SIGTTIN]
 
 
 def test_signals_are_passed_on_and_a_gone_process_gets_no_orders(case: Case) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +55,46 @@ def test_each_signal_asks_for_something(signals: Signals, number: signal.Signals
     signal.raise_signal(number)
     assert signals.taken() == [request_]
     assert signals.taken() == []
+
+
+BUSY = """
+import os, sys, threading, time
+from understudy.supervisor.signals import obey_the_supervisor
+
+def deep(n):
+    return 0 if n == 0 else deep(n - 1)
+
+def busy():
+    while True:
+        deep(40)
+        exec("def f(x): return x\\nf(1)")
+
+def short():
+    while True:
+        thread = threading.Thread(target=deep, args=(10,))
+        thread.start()
+        thread.join()
+
+for work in [busy] * 6 + [short]:
+    threading.Thread(target=work, daemon=True).start()
+obey_the_supervisor(lambda: os._exit(0), lambda: os.write(1, b"."), os.open(os.devnull, os.O_WRONLY))
+os.write(1, b".")
+while True:
+    time.sleep(1)
+"""
+
+
+def test_a_process_whose_threads_are_busy_outlives_that_somebody_looks_at_them() -> None:
+    """``faulthandler`` by itself reads the frames of threads that change them meanwhile: of some hundred looks one was
+    the last."""
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            for _ in range(1_000):
+                assert process.stdout.read(1) == b".", process.wait()
+                process.send_signal(signal.SIGTTIN)
+        finally:
+            process.kill()
 
 
 def test_two_stops_are_two_only_when_some_time_lies_between_them(signals: Signals, clock: Clock) -> None:

@@ -50,7 +50,7 @@ def hear(link: Spawned, count: int) -> list[Report]:
 
 def test_what_is_said_reaches_the_other_side_and_signals_wait_until_it_is_ready(spawner: Spawner) -> None:
     link = spawner(7)
-    assert hear(link, 2) == [Up(), Draining("a,b SIGHUP SIGINT SIGTERM SIGTTIN")]
+    assert hear(link, 2) == [Up(), Draining("a,b SIGHUP SIGINT SIGTERM SIGTTIN SIGTTOU")]
     assert (link.stacks(), link.stacks()) == ("one", "")
     link.tell(Drain("one", 1.0))
     assert hear(link, 1) == [Draining("one")]
