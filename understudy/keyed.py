@@ -10,6 +10,7 @@ import re
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -69,6 +70,23 @@ class Keyed:
         if not key:
             raise ValueError(f"{self.called} {self.key!r} is empty for these arguments")
         return key
+
+
+@lru_cache(4_096)
+def placed(template: str, names: tuple[str, ...]) -> str | None:
+    """``template`` with the places of its arguments among ``names`` instead of their names, for ``str.format(*args)``;
+    None when that does not say the same."""
+    text = ""
+    for literal, name, spec, conversion in string.Formatter().parse(template):
+        text += literal.replace("{", "{{").replace("}", "}}")
+        if name is None:
+            continue
+        head = _NAME_PARTS.split(name)[0]
+        if head not in names or conversion == "h":
+            return None
+        place = f"{names.index(head)}{name.removeprefix(head)}"
+        text += "{" + place + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") + "}"
+    return text
 
 
 class _Formatter(string.Formatter):

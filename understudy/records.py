@@ -18,7 +18,7 @@ from .errors import DecodeError
 from .holds import GROUP, Hold
 from .plans.reading import derived
 from .states import State
-from .storage.client import Storage, Value
+from .storage.client import Storage
 
 #: Seconds for which a claim is believed that is held in another queue, where this delivery cannot look.
 BELIEVED = 3600.0
@@ -117,12 +117,17 @@ class Records:
         is claimed; "d" it is not, and the message is a duplicate that does not run now; "-" it is not."""
         keys = self.storage.keys
         names = [keys.clock]
-        args: list[Value] = [to_millis(BELIEVED), GROUP]
+        places: dict[str, str] = {}
+        for _, hold, _ in wanted:
+            if hold.stream not in places:
+                names.append(hold.stream)
+                places[hold.stream] = str(len(names))
+        args = [str(to_millis(BELIEVED)), GROUP, str(len(places))]
         # Spelled here, and not a thousand times a second each by a call.
         claim, items, state = keys.claim(""), keys.claimed_items(""), keys.state("")
         for key, hold, message_id in wanted:
-            names += (claim + key, items + key, state + message_id, hold.stream)
-            args += (hold.token, hold.entry, message_id)
+            names += (claim + key, items + key, state + message_id)
+            args += (places[hold.stream], hold.token, hold.entry, message_id)
         return str(self.storage.run("claims", names, args).decode())
 
     def begin(self, key: str, hold: Hold) -> bool:

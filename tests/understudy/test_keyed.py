@@ -10,6 +10,7 @@ import pytest
 from understudy import ConcurrencyLimit, RateLimit, actor
 from understudy.brokers.redis import RedisBroker
 from understudy.errors import DeclarationError
+from understudy.keyed import placed
 
 
 @pytest.mark.parametrize(
@@ -112,3 +113,26 @@ def test_a_message_may_name_a_key_and_not_a_limit(broker: RedisBroker, option: s
         limited.send_with_options(**dict[str, Any]({f"{option}_key": ""}))
     with pytest.raises(TypeError, match=f"is not declared with {option}="):
         free.send_with_options(**mine)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{a}",
+        "x{b}-{a}-{{{c}}}",
+        "{a[k]}/{b.real}",
+        "{a!r:>12}|{c:.3f}|{b:05}",
+        "no placeholder but {{}}",
+        "{c!s}{c!a}",
+    ],
+)
+def test_a_template_by_places_says_the_same_as_by_names(template: str) -> None:
+    names, args = ("a", "b", "c"), ({"k": "ä{b}"}, 7, 2.5)
+    found = placed(template, names)
+    assert found is not None
+    assert found.format(*args) == template.format_map(dict(zip(names, args, strict=True)))
+
+
+@pytest.mark.parametrize("template", ["{url!h}", "{nobody}", "{a}{nobody}"])
+def test_what_places_cannot_say_is_left_to_names(template: str) -> None:
+    assert placed(template, ("url", "a")) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +26,12 @@ class HeldMessage(MessageProxy):
     place: Callable[[], None] | None = None
     # What most messages never change stands here: there are thousands a second.
     execution: Execution | None = None
-    #: What was asked for when it was fetched, if it has an idempotency key; whether it was claimed then, and when, by
-    #: the clock that measures.
+    #: What was asked for when it was fetched, if it has an idempotency key; when it was claimed then, by the clock that
+    #: measures.
     claim_name = ""
-    claimed_ahead = False
+    claimed_at = -math.inf
     #: Whether that showed that it is a duplicate, and does not run now.
     duplicate = False
-    claimed_at = 0.0
     #: The hooks around its body, from when that begins.
     hooks: Around | None = None
     #: What it was answered when it asked for its turn under the limits of its actor, if there are some.

@@ -229,9 +229,7 @@ def test_after_a_reconnect_what_the_server_holds_for_this_worker_is_looked_at(br
         broker.reader = None
 
 
-def test_a_queue_is_on_record_before_its_streams_are_made(
-    broker: RedisBroker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_queue_is_on_record_before_its_streams_are_made(broker: RedisBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a crash of the server takes away behind some command, reapers find every stream that is left."""
     on_record: list[bool] = []
     made = broker.ensure_streams

@@ -2,25 +2,31 @@
 -- A body that begins soon needs no round trip of its own then. Whatever is not as simple as that is left alone, and asks
 -- again when it begins (claim.lua): a key that is held, kept, done or remembers items; a message that has ended.
 -- A claim of a delivery that does not run after all stands in nobody's way: its entry is not pending any more.
--- KEYS: 1 clock, then for each: claim, the items remembered under the key, the message's record, its stream
--- ARGV: 1 ms for which a holder in another queue is believed, 2 group, then for each: delivery token, entry, message id
+-- KEYS: 1 clock, then the streams, then for each: claim, the items remembered under the key, the message's record
+-- ARGV: 1 ms for which a holder in another queue is believed, 2 group, 3 number of streams, then for each: its stream in KEYS,
+--       delivery token, entry, message id
 -- Reply: a letter for each: "r" claimed: run the body; "d" not claimed, and as it looks it does not run now: its outcome is
 --        there, or the key is another's; "-" not claimed, or not held any more
 -- Safe to resend: the same token is told the same.
 local at = now(KEYS[1])
-local count = (#ARGV - 2) / 3
+local count, before = (#ARGV - 3) / 4, 1 + tonumber(ARGV[3])
+-- asks(i): the claim, the items and the record that i asks for, its stream, the token of its delivery, its entry, its message.
+local function asks(i)
+  local key, arg = before + 3 * i, 4 * i
+  return KEYS[key - 2], KEYS[key - 1], KEYS[key], KEYS[tonumber(ARGV[arg])], ARGV[arg + 1], ARGV[arg + 2], ARGV[arg + 3]
+end
 room(KEYS[1]) -- a body begins when the server is full, too
 
 -- As a rule nothing lies under any of these keys, and all entries are held: both are asked for all of them at once.
 local untouched = count <= 2000
 for i = 1, untouched and 3 or 0 do
   local name = {}
-  for j = i + 1, #KEYS, 4 do name[#name + 1] = KEYS[j] end
+  for j = before + i, #KEYS, 3 do name[#name + 1] = KEYS[j] end
   untouched = untouched and redis.pcall('EXISTS', unpack(name)) == 0
 end
 local fetched = {}
 for i = 1, count do
-  local stream, entry = KEYS[4 * i + 1], ARGV[3 * i + 1]
+  local _, _, _, stream, _, entry = asks(i)
   fetched[stream] = fetched[stream] or { first = entry, held = {} }
   fetched[stream].last = entry
 end
@@ -42,16 +48,16 @@ end
 local taken = {}
 -- claim(i): claims a key that nobody has used, if its delivery is held.
 local function claim(i)
-  local name, stream, entry = KEYS[4 * i - 2], KEYS[4 * i + 1], ARGV[3 * i + 1]
+  local name, _, _, stream, token, entry, id = asks(i)
   if not is_held(stream, entry) then return false end
   taken[name] = true
-  redis.call('HSET', name, 'v', '1', 'status', 'running', 'owner', ARGV[3 * i + 2], 'token', ARGV[3 * i], 'until', believed)
+  redis.call('HSET', name, 'v', '1', 'status', 'running', 'owner', id, 'token', token, 'until', believed)
   return true
 end
 
 -- look(i): the letter where something may lie under the keys.
 local function look(i)
-  local name, items, record, token = KEYS[4 * i - 2], KEYS[4 * i - 1], KEYS[4 * i], ARGV[3 * i]
+  local name, items, record, stream, token, _, id = asks(i)
   local found = redis.pcall('HMGET', name, 'status', 'token', 'after', 'until', 'owner')
   local seen = redis.pcall('HMGET', record, 'state', 'expires_at')
   -- A key that holds something else must not keep the neighbours from theirs.
@@ -59,11 +65,11 @@ local function look(i)
   if found[1] == 'running' and found[2] == token and not found[3] then return 'r' end
   local ended = seen[1] and terminal(seen[1]) and not expired(seen[2], at)
   if not found[1] and not ended and (untouched or redis.call('EXISTS', items) == 0) and claim(i) then return 'r' end
-  return (ended or twin(found, token, ARGV[3 * i + 2], KEYS[4 * i + 1])) and 'd' or '-'
+  return (ended or twin(found, token, id, stream)) and 'd' or '-'
 end
 
 local replies = {}
 for i = 1, count do
-  if untouched and not taken[KEYS[4 * i - 2]] then replies[i] = claim(i) and 'r' or '-' else replies[i] = look(i) end
+  if untouched and not taken[KEYS[before + 3 * i - 2]] then replies[i] = claim(i) and 'r' or '-' else replies[i] = look(i) end
 end
 return table.concat(replies)
