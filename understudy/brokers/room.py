@@ -5,7 +5,8 @@ right depends on how long the bodies take, so it is measured: as many as are wor
 of seconds give the number that the worker asks for, twice its threads; no-ops some hundreds.
 
 Those whose bodies are over and that wait for the server alone do not count: else the threads would stand still while it
-works, and it while they do. But there may be no more of them than of the others.
+works, and it while they do. But there may be no more of them than of the others, and no more than ``UNSETTLED``: were
+the process killed, these would run again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from dramatiq.worker import QUEUE_PREFETCH
 from understudy import clock
 
 #: Seconds of work that may wait in the process, and the most messages that this may be.
-HORIZON, MOST = 0.1, 1024
+HORIZON, MOST = 0.2, 2048
+#: Bodies that are over and do not count, at the most.
+UNSETTLED = 1024
 #: A read is worth its round trip for this part of them. If it were for half of them, what is left here would be worked
 #: off before the next ones are claimed: who reads and claims has to wait for the interpreter while bodies run.
 SHARE = 4
@@ -106,7 +109,7 @@ class Room:
         enough = 1 if exact else max(1, limit // SHARE)
 
         def room() -> int:
-            discount = 0 if exact else min(self._over.get(queue, 0), limit)
+            discount = 0 if exact else min(self._over.get(queue, 0), limit, UNSETTLED)
             return limit - self._held.get(queue, 0) + discount
 
         with self._lock:
