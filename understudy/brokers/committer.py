@@ -146,13 +146,13 @@ class Committer:
         operations = Operations(self._storage.keys.clock, self._batch_key)
         args = operations.args
         for settlement in batch:
-            args += (operations.number(settlement.stream), settlement.entry, 0)
+            args += (operations.number(settlement.stream), settlement.entry, "")
             count_at = len(args) - 1
-            args[count_at] = settlement.write(operations)
+            args[count_at] = str(settlement.write(operations))
         tally = [settlement.counted for settlement in batch]
         if any(tally):
             args += arguments(operations.number(self._storage.keys.counters), tally)
-        head: list[Value] = [self._number, GROUP, len(batch)]
+        head: list[Value] = [str(self._number), GROUP, str(len(batch))]
         reply = self._ask(operations.keys, [*head, *args], {settlement.stream for settlement in batch})
         if reply is None:
             return False

@@ -1,22 +1,28 @@
 """Builds the operations that the scripts apply (``storage/lua/_ops.lua`` says what each means).
 
-What is added is encoded already, so that a commit cannot fail on data.
+What is added is encoded already, so that a commit cannot fail on data, and is text as far as it can be: text is what
+goes to the server fastest (``understudy/storage/packing.py``).
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from understudy.durations import to_millis
 from understudy.outcome import Outcome
 from understudy.storage.client import Value
 from understudy.storage.keys import Keys
+from understudy.storage.packing import as_text
 from understudy.turns import Limit, Turn
 from understudy.uniqueness import Lock
 
 from .names import QueueKeys
+
+#: Durations are a few settings, and looked up for every message.
+_millis = lru_cache(1_024)(lambda seconds: str(to_millis(seconds)))
 
 
 class Operations:
@@ -25,23 +31,27 @@ class Operations:
     def __init__(self, *fixed: str) -> None:
         self.keys: list[str] = list(fixed)
         self.args: list[Value] = []
-        self._numbers = {name: number for number, name in enumerate(fixed, start=1)}
+        self._numbers = {name: str(number) for number, name in enumerate(fixed, start=1)}
         self._refusable = 0
         #: The queues of the last turn, and how they are named in it: they are mostly those of the next one, too.
         self._queues: Mapping[str, Sequence[str]] = {}
         self._text = ""
 
-    def number(self, key: str) -> int:
-        """The number of ``key`` in KEYS."""
+    def number(self, key: str) -> str:
+        """The number of ``key`` in KEYS, as an argument."""
         number = self._numbers.get(key)
         if number is None:
             self.keys.append(key)
-            number = self._numbers[key] = len(self.keys)
+            number = self._numbers[key] = str(len(self.keys))
         return number
+
+    def put(self, name: str, *arguments: Value) -> None:
+        """An operation by its name, and its arguments."""
+        self.args += (name, *map(as_text, arguments))
 
     def add(self, stream: str, payload: bytes, *, deaths: str = "0", worker: str = "") -> None:
         """A message that may run now."""
-        self.args += ("add", self.number(stream), payload, deaths, worker)
+        self.put("add", self.number(stream), payload, deaths, worker)
 
     def later(
         self,
@@ -62,7 +72,7 @@ class Operations:
         if deaths != "0" or worker:
             name = worker.encode()
             head, payload = f"{level},{deaths},{len(name)}", name + payload
-        self.args += (
+        self.put(
             "later",
             number(queue.delayed),
             number(queue.payloads),
@@ -80,7 +90,7 @@ class Operations:
         reply names it if one does."""
         number = self.number
         self._refusable += 1
-        self.args += (
+        self.put(
             "unique",
             number(keys.unique(lock.name)),
             number(keys.state(message_id)),
@@ -96,7 +106,7 @@ class Operations:
     def free(self, lock: str, message_id: str, *, ended: bool, flow: str = "") -> None:
         """A message does not stand under ``lock`` any more, if it has ended; else only if it had ended before. If the
         workflow ``flow`` goes on in its place, it stands as long as that does."""
-        self.args += ("free", self.number(lock), message_id, int(ended), self.number(flow) if flow else 0)
+        self.put("free", self.number(lock), message_id, int(ended), self.number(flow) if flow else 0)
 
     def turn(
         self,
@@ -110,7 +120,7 @@ class Operations:
         """A place is free, or the message waits for one; it waits for its turn under a rate, or does not begin after
         all. Who waits is woken in ``queues``. After ``join`` and ``wait`` its ``later`` comes next."""
         number = self.number
-        self.args += (
+        self.put(
             "turn",
             *(number(key) for key in keys.limit(limit.name)),
             keys.wake,
@@ -126,7 +136,7 @@ class Operations:
         """A message that nobody holds does not stand in the line of the limit ``name`` any more."""
         number = self.number
         limit = (number(key) for key in keys.limit(name))
-        self.args += ("turn", *limit, keys.wake, "", member, "0", -1, "quit", self._text_of(queues))
+        self.put("turn", *limit, keys.wake, "", member, "0", -1, "quit", self._text_of(queues))
 
     def _text_of(self, queues: Mapping[str, Sequence[str]]) -> str:
         if queues is not self._queues:
@@ -136,21 +146,21 @@ class Operations:
 
     def state(self, record: str, outcome: Outcome, *, channel: str, ttl: float) -> None:
         """The state and the fields of a record."""
-        fields = outcome.fields
-        self.args += (
+        args, fields = self.args, outcome.fields
+        args += (
             "state",
             self.number(record),
-            to_millis(ttl),
+            _millis(ttl),
             outcome.state.value if outcome.state is not None else "",
             channel,
-            len(fields),
+            str(len(fields)),
         )
-        for pair in fields.items():
-            self.args += pair
+        for name, value in fields.items():
+            args += (name, value if type(value) is str else as_text(value))
 
     def marks(self, items: str, marks: dict[str, str], *, token: str, ttl: float) -> None:
         """Marks of items; a ``ttl`` when the message is finished."""
-        self.args += ("marks", self.number(items), to_millis(ttl), token, len(marks))
+        self.args += ("marks", self.number(items), _millis(ttl), token, str(len(marks)))
         for pair in marks.items():
             self.args += pair
 
@@ -161,15 +171,15 @@ class Operations:
             self.number(claim),
             token,
             outcome.claim,
-            to_millis(outcome.claim_ttl),
+            _millis(outcome.claim_ttl),
             self.number(items),
-            to_millis(ttl),
-            outcome.claim_result,
+            _millis(ttl),
+            as_text(outcome.claim_result),
         )
 
     def dead(self, queue: QueueKeys, member: str, body: bytes, *, ttl: float) -> None:
         """A dead letter."""
-        self.args += ("dead", self.number(queue.dead), self.number(queue.bodies), member, body, to_millis(ttl))
+        self.put("dead", self.number(queue.dead), self.number(queue.bodies), member, body, _millis(ttl))
 
     def begun(self, started: str, entry: str) -> None:
         """Forget that the entry was started."""

@@ -7,7 +7,8 @@ from typing import Any
 import redis
 
 from understudy.settings import Settings, load
-from understudy.storage.client import BLOCKING_TIMEOUT, NEVER, Storage, connect
+from understudy.storage.client import BLOCKING_TIMEOUT, NEVER, Storage, connect, is_fake
+from understudy.storage.sockets import Pool
 
 #: Dramatiq's default, so that a project finds its keys where they were expected; ours lie beside them, not among them.
 NAMESPACE = "dramatiq"
@@ -51,9 +52,8 @@ def _client(url: str | None, parameters: dict[str, Any]) -> redis.Redis:
 
 def _reader(client: redis.Redis) -> redis.Redis | None:
     """A second client for the same server whose reads may wait; None for a fake that has no connections."""
-    pool = client.connection_pool
-    kind = pool.connection_class
-    if not issubclass(kind, redis.connection.AbstractConnection) or "Fake" in kind.__name__:
+    if is_fake(client):
         return None
+    pool = client.connection_pool
     kwargs = {**pool.connection_kwargs, "socket_timeout": BLOCKING_TIMEOUT, "retry": NEVER}
-    return redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **kwargs))
+    return redis.Redis(connection_pool=Pool(connection_class=pool.connection_class, **kwargs))

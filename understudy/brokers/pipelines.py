@@ -44,7 +44,7 @@ def stop(
     """Add the operations by which the messages after ``message_id`` have ended as it has; returns how many."""
     count = 0
     for id in later(options):
-        operations.args += (
+        operations.put(
             *("stop", operations.number(keys.state(id)), operations.number(keys.state(message_id)), to_millis(ttl)),
             *(state.value, exception, traceback, message_id, keys.channel(id)),
         )

@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 from understudy.outcome import Disposition
 from understudy.states import State
-from understudy.storage.client import Value
 
 from .held import HeldMessage
 
@@ -65,9 +64,9 @@ def of_outcome(held: HeldMessage, known: Container[str], buckets: Sequence[float
     return counted(held.actor_name if held.actor_name in known else UNKNOWN, held.queue_name, end, held.took, buckets)
 
 
-def arguments(key: int, batch: Iterable[Counted | None]) -> list[Value]:
-    """What the script is told of a batch: the number of the key, how many rows, rows (both fields, how many, and their
-    microseconds), and for each outcome what to take off where it is not committed: "row:microseconds"."""
+def arguments(key: str, batch: Iterable[Counted | None]) -> list[str]:
+    """What the script is told of a batch, as text: the number of the key, how many rows, rows (both fields, how many,
+    and their microseconds), and for each outcome what to take off where it is not committed: "row:microseconds"."""
     rows: dict[str, list[Any]] = {}
     parts = []
     for one in batch:
@@ -81,9 +80,9 @@ def arguments(key: int, batch: Iterable[Counted | None]) -> list[Value]:
         row[2] += 1
         row[3] += micros
         parts.append(f"{row[0]}:{micros}")
-    told: list[Value] = [key, len(rows)]
+    told = [key, str(len(rows))]
     for number, (_, total, count, micros) in rows.items():
-        told += (number, total, count, micros)
+        told += (number, total, str(count), str(micros))
     told.append(" ".join(parts))
     return told
 

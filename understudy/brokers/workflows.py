@@ -63,7 +63,7 @@ def step(
 ) -> None:
     """Add the operation that tells its workflow that a message has ended in ``state``, or that the node ``instead``
     begins in its place."""
-    operations.args += ("step", *_arguments(operations, keys, place, kept, message_id, state, instead))
+    operations.put("step", *_arguments(operations, keys, place, kept, message_id, state, instead))
 
 
 def begin(
@@ -71,18 +71,18 @@ def begin(
 ) -> None:
     """Add the operation that begins a node."""
     place = Place(workflow, node, "-", streams)
-    operations.args += ("begin", *_arguments(operations, keys, place, kept, "", "", node))
+    operations.put("begin", *_arguments(operations, keys, place, kept, "", "", node))
 
 
 def abort(operations: Operations, keys: Keys, place: Place, *, kept: Kept) -> None:
     """Add the operation that revokes a workflow; ``place`` names the node that callbacks are told."""
-    operations.args += ("abort", *_arguments(operations, keys, place, kept, "", "", None))
+    operations.put("abort", *_arguments(operations, keys, place, kept, "", "", None))
 
 
 def found(operations: Operations, keys: Keys, workflow: str, aside: str, size: int) -> None:
     """Add the operation by which a workflow that was put aside exists."""
     number = operations.number
-    operations.args += (
+    operations.put(
         *("found", number(keys.composed(aside)), number(keys.workflow(workflow))),
         *(number(keys.ended_nodes(workflow)), size),
     )
@@ -90,7 +90,7 @@ def found(operations: Operations, keys: Keys, workflow: str, aside: str, size: i
 
 def unless_revoked(operations: Operations, keys: Keys, message_id: str) -> None:
     """Add the operation that refuses the outcome if somebody has revoked the message."""
-    operations.args += ("unless", operations.number(keys.revoked), message_id)
+    operations.put("unless", operations.number(keys.revoked), message_id)
 
 
 def ended(broker: Transport, operations: Operations, message_id: str, options: Mapping[str, Any], state: str) -> int:

@@ -7,9 +7,10 @@ outage is never reported as a fact about a message.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import hiredis
 import redis
@@ -24,10 +25,11 @@ from understudy.errors import EmbeddedServerError, ServerFull, ServerUnavailable
 
 from . import scripts
 from .keys import Keys
+from .packing import Value as Value
+from .packing import packed
+from .sockets import KINDS, READ_SIZE, Pool, UnixConnection
 
 logger = logging.getLogger(__name__)
-
-Value = str | bytes | int | float
 
 #: Seconds to wait for an answer to an ordinary command. Blocking reads have a client of their own.
 SOCKET_TIMEOUT = 5.0
@@ -58,7 +60,7 @@ class Packer:
         return packed
 
 
-class EmbeddedConnection(redis.UnixDomainSocketConnection):
+class EmbeddedConnection(UnixConnection):
     """A connection that sees to it that the embedded server runs before it connects (and reconnects)."""
 
     def __init__(self, *, server: EmbeddedServer, **kwargs: Any) -> None:
@@ -67,7 +69,7 @@ class EmbeddedConnection(redis.UnixDomainSocketConnection):
 
     def _connect(self) -> Any:
         self._server.ensure()
-        return super()._connect()  # type: ignore[no-untyped-call]
+        return super()._connect()
 
 
 def connect(url: str | None, *, embedded: EmbeddedServer | None = None, **options: Any) -> redis.Redis:
@@ -80,15 +82,18 @@ def connect(url: str | None, *, embedded: EmbeddedServer | None = None, **option
         "socket_connect_timeout": SOCKET_TIMEOUT,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
         "command_packer": Packer(),
+        "socket_read_size": READ_SIZE,
         **options,
     }
     if url is not None:
-        return redis.Redis.from_url(url, **settings)
+        if (kind := KINDS.get(urlsplit(url).scheme)) is not None:
+            settings["connection_class"] = kind
+        return redis.Redis.from_pool(Pool.from_url(url, **settings))
     if embedded is None:
         raise ValueError("give a url or an embedded server")
     settings.pop("socket_connect_timeout")
     path = str(embedded.socket_path)
-    pool = redis.ConnectionPool(connection_class=EmbeddedConnection, server=embedded, path=path, **settings)
+    pool = Pool(connection_class=EmbeddedConnection, server=embedded, path=path, **settings)
     return redis.Redis.from_pool(pool)
 
 
@@ -108,6 +113,12 @@ def in_memory() -> redis.Redis:
     return fakeredis.FakeRedis(server=fakeredis.FakeServer())
 
 
+def is_fake(client: redis.Redis) -> bool:
+    """Whether there is no server at the other end, but a server of this process's own, in memory."""
+    kind = client.connection_pool.connection_class
+    return not issubclass(kind, redis.connection.AbstractConnection) or "Fake" in kind.__name__
+
+
 class Storage:
     """The server as the rest of Understudy sees it.
 
@@ -122,6 +133,8 @@ class Storage:
         self.client = client
         self.keys = Keys(namespace)
         self.can_wait = can_wait
+        # A server in memory has not the library to unpack with.
+        self._packs = not is_fake(client)
         #: Called with the name of every exchange, before and after it took effect. The testing kit injects
         #: faults and frozen time here; None in production.
         self.interceptor: Callable[[str, Literal["before", "after"]], None] | None = None
@@ -145,13 +158,15 @@ class Storage:
         # Nothing is made of the reply, which is the largest that a worker gets: the consumer takes it as it comes.
         self.client.set_response_callback("XREADGROUP", lambda reply, **options: reply)
 
-    def run(self, name: str, keys: Sequence[str], args: Iterable[Value] = (), *, called: str | None = None) -> Any:
+    def run(self, name: str, keys: Sequence[str], args: Sequence[Value] = (), *, called: str | None = None) -> Any:
         """Run script ``name``. ``called`` is what the exchange is called, if not that.
 
         Raises:
           ServerUnavailable: the server could not be asked, or would not answer.
         """
         script = self._scripts[name]
+        if self._packs and name in scripts.PACKED:
+            args = (packed(args),)
         command = ("EVALSHA", script.sha, len(keys), *keys, *args)
         with self.exchange(called or name):
             try:

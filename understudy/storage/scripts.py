@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
+from .packing import UNPACK
+
 #: The names of the scripts, in the order in which a message meets them.
 NAMES = (
     *("send", "enqueue", "promote", "claims", "claim", "begin", "started", "item", "progress", "stage", "settle"),
@@ -21,6 +23,8 @@ ADVANCING = frozenset({"settle", "launch", "fan", "cancel", "revoke", "abort"})
 GIVING = frozenset({"turns", "wake"})
 #: Those that need nothing before. The functions there are made anew at every run, which is felt in a short script.
 ALONE = frozenset({"send", "size"})
+#: Those with so many arguments, often enough, that they are packed where the server can unpack them.
+PACKED = frozenset({"settle", "claims"})
 
 
 @cache
@@ -35,4 +39,4 @@ def source(name: str) -> str:
     if "_workflow" in texts:
         # Its functions are made when an operation of it is met, and not at every run: most settle no step.
         texts["_workflow"] = f"learn = function()\n{texts['_workflow']}end\n"
-    return "".join(texts.values())
+    return (UNPACK if name in PACKED else "") + "".join(texts.values())

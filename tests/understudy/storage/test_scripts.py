@@ -8,6 +8,7 @@ from importlib import resources
 import pytest
 
 from understudy.storage import scripts
+from understudy.storage.packing import UNPACK
 
 FOLDER = resources.files("understudy.storage") / "lua"
 LUA = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()}
@@ -67,7 +68,8 @@ def test_no_script_looks_for_keys_or_asks_for_the_time_but_through_now(name: str
 @pytest.mark.parametrize("name", scripts.NAMES)
 def test_what_a_script_stands_on_comes_before_it(name: str) -> None:
     text = scripts.source(name)
-    assert text.startswith(f"-- {name}" if name in scripts.ALONE else "-- _prelude")
+    assert text.startswith(UNPACK) == (name in scripts.PACKED)
+    assert text.removeprefix(UNPACK).startswith(f"-- {name}" if name in scripts.ALONE else "-- _prelude")
     assert text.endswith(LUA[f"{name}.lua"])
     assert ("LENGTH.step" in text) == (name in scripts.ADVANCING)
     assert ("local APPLY" in text) == (name in scripts.APPLYING) == ("parse(ARGV" in code(f"{name}.lua"))
