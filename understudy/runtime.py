@@ -20,7 +20,7 @@ from .embedded import EmbeddedServer
 from .encoder import MessageEncoder
 from .errors import SettingsError
 from .settings import Settings, load
-from .storage.client import BLOCKING_TIMEOUT, NEVER, Storage, connect, in_memory
+from .storage.client import READING, Storage, connect, in_memory
 
 #: Two threads that ask first at the same time get the same broker.
 _installing = threading.Lock()
@@ -75,5 +75,5 @@ def build_storage(settings: Settings, *, blocking: bool = False) -> Storage:
         return Storage(in_memory(), namespace=settings.namespace, can_wait=False)
     url = settings.server_url
     embedded = EmbeddedServer(settings.data_dir / "server") if url is None else None
-    options = {"socket_timeout": BLOCKING_TIMEOUT, "retry": NEVER} if blocking else {}
+    options = READING if blocking else {}
     return Storage(connect(url, embedded=embedded, **options), namespace=settings.namespace, reads=blocking)

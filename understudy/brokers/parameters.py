@@ -7,7 +7,7 @@ from typing import Any
 import redis
 
 from understudy.settings import Settings, load
-from understudy.storage.client import BLOCKING_TIMEOUT, NEVER, Storage, connect, is_fake
+from understudy.storage.client import READING, Storage, connect, is_fake
 from understudy.storage.sockets import Pool
 
 #: Dramatiq's default, so that a project finds its keys where they were expected; ours lie beside them, not among them.
@@ -55,5 +55,5 @@ def _reader(client: redis.Redis) -> redis.Redis | None:
     if is_fake(client):
         return None
     pool = client.connection_pool
-    kwargs = {**pool.connection_kwargs, "socket_timeout": BLOCKING_TIMEOUT, "retry": NEVER}
+    kwargs = {**pool.connection_kwargs, **READING}
     return redis.Redis(connection_pool=Pool(connection_class=pool.connection_class, **kwargs))

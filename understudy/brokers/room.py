@@ -5,8 +5,8 @@ right depends on how long the bodies take, so it is measured: as many as are wor
 of seconds give the number that the worker asks for, twice its threads; no-ops some hundreds.
 
 Those whose bodies are over and that wait for the server alone do not count: else the threads would stand still while it
-works, and it while they do. But there may be no more of them than of the others, and no more than ``UNSETTLED``: were
-the process killed, these would run again.
+works, and it while they do. But there may be no more of them than of the others. Were the process killed, they would
+run again: above ``UNSETTLED`` of them the fewer are fetched the more they are, and at twice that nothing is.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from understudy import clock
 
 #: Seconds of work that may wait in the process, and the most messages that this may be.
 HORIZON, MOST = 0.2, 2048
-#: Bodies that are over and do not count, at the most.
+#: Bodies that may be over without a thought of it.
 UNSETTLED = 1024
+#: Seconds that are a moment: what is said of a message in it still holds when its body begins.
+MOMENT = 0.1
 #: A read is worth its round trip for this part of them. If it were for half of them, what is left here would be worked
 #: off before the next ones are claimed: who reads and claims has to wait for the interpreter while bodies run.
 SHARE = 4
@@ -97,7 +99,7 @@ class Room:
 
     def soon(self, queue: str) -> int:
         """How many are worked off in a moment, as it was measured last."""
-        return int(self._rates.get(queue, 0.0) * HORIZON)
+        return int(self._rates.get(queue, 0.0) * MOMENT)
 
     def wait(self, queue: str, asked: int, timeout: float) -> int:
         """How many more may be fetched; waits ``timeout`` seconds until a read is worth its round trip.
@@ -109,7 +111,8 @@ class Room:
         enough = 1 if exact else max(1, limit // SHARE)
 
         def room() -> int:
-            discount = 0 if exact else min(self._over.get(queue, 0), limit, UNSETTLED)
+            over = self._over.get(queue, 0)
+            discount = 0 if exact else min(over, limit, max(0, 2 * UNSETTLED - over))
             return limit - self._held.get(queue, 0) + discount
 
         with self._lock:

@@ -211,9 +211,17 @@ class Supervisor:
     def _kill(self, number: signal.Signals) -> None:
         if self._child is not None:
             self._child.send_signal(number)
-        for pid in locks.holders(os.fstat(self._server_file)):  # an adopted server, or a child of the server
+        others = set(locks.holders(os.fstat(self._server_file)))  # an adopted server, or a child of the server
+        for pid in others - {self._successor()}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def _successor(self) -> int | None:
+        """The supervisor that stands in the lock file by now, which has that of the server open, too."""
+        try:
+            return int(self.layout.supervisor_lock.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
 
     def _pause(self) -> float:
         if self._started_at and not self._answered:

@@ -37,6 +37,8 @@ SOCKET_TIMEOUT = 5.0
 BLOCKING_TIMEOUT = 15.0
 #: Does not resend a command. A dead connection is noticed by the read after it.
 NEVER = Retry(NoBackoff(), 0)
+#: The options of a client for blocking reads, whose replies are the largest that a worker gets.
+READING: dict[str, Any] = {"socket_timeout": BLOCKING_TIMEOUT, "retry": NEVER, "socket_read_size": READ_SIZE}
 
 
 class Packer:
@@ -82,13 +84,16 @@ def connect(url: str | None, *, embedded: EmbeddedServer | None = None, **option
         "socket_connect_timeout": SOCKET_TIMEOUT,
         "retry": Retry(ExponentialBackoff(cap=0.5, base=0.02), 3),
         "command_packer": Packer(),
-        "socket_read_size": READ_SIZE,
         **options,
     }
     if url is not None:
+        single = settings.pop("single_connection_client", False)
         if (kind := KINDS.get(urlsplit(url).scheme)) is not None:
-            settings["connection_class"] = kind
-        return redis.Redis.from_pool(Pool.from_url(url, **settings))
+            settings.setdefault("connection_class", kind)
+        pool = Pool.from_url(url, **settings)
+        if single:
+            return redis.Redis(connection_pool=pool, single_connection_client=True)
+        return redis.Redis.from_pool(pool)
     if embedded is None:
         raise ValueError("give a url or an embedded server")
     settings.pop("socket_connect_timeout")

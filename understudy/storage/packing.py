@@ -29,7 +29,7 @@ def packed(args: Sequence[Value]) -> bytes:
     """
     try:
         return _encode(args if _all_text(args) else [_element(value) for value in args])
-    except UnicodeEncodeError as error:
+    except (UnicodeEncodeError, TypeError) as error:
         raise redis.DataError(f"an argument cannot be sent: {error}") from error
 
 
@@ -42,7 +42,7 @@ def as_text(value: Value) -> str | bytes:
     if type(value) is str:
         return value
     if isinstance(value, str):
-        return str(value)  # an enumeration's
+        return str.__str__(value)  # an enumeration's
     if isinstance(value, bytes):
         try:
             return value.decode()

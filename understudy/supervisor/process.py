@@ -17,10 +17,11 @@ from enum import Enum, auto
 from typing import Protocol
 
 from .messages import Drain, Draining, Failed, Report, Stacks, Up
+from .signals import AT_ONCE
 
 #: Seconds in which a process writes its stacks and says so. One whose GIL is held cannot: it is made to write them,
 #: which takes no longer than ``STACKS_WRITTEN``.
-STACKS_PATIENCE, STACKS_WRITTEN = 1.0, 0.2
+STACKS_PATIENCE, STACKS_WRITTEN = 3.0, 0.2
 
 
 class State(Enum):
@@ -50,7 +51,7 @@ class Link(Protocol):
     def stacks(self) -> str:
         """What it has written of its stacks since the last call."""
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         """Send a signal. A process that is gone gets nothing; that is no error."""
 
 
@@ -120,7 +121,7 @@ class Process:
         if self.stacks_due is None or self._now() < self.stacks_due:
             return ""
         if not self._stacks_are_written and self.state is not State.GONE:
-            self._link.signal(signal.SIGTTOU)
+            self._link.signal(AT_ONCE)
             self.stacks_due, self._stacks_are_written = self._now() + STACKS_WRITTEN, True
             return ""
         self.stacks_due = None

@@ -28,8 +28,11 @@ from understudy import clock
 #: to its group.
 SAME_SIGNAL = 0.5
 
+#: Has a worker process write its stacks at once. One that nobody else sends, the kernel least of all.
+AT_ONCE: int = signal.SIGRTMIN + 6 if sys.platform == "linux" else signal.SIGUSR2
+
 #: What a new process must not die of before it has set itself up; held back while it is made.
-HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
+HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN, AT_ONCE)
 
 PR_SET_PDEATHSIG = 1
 
@@ -123,9 +126,9 @@ def obey_the_supervisor(on_term: Callable[[], None], on_stacks: Callable[[], Non
     """Set the signals of a worker process, then let through what was held back while it was made.
 
     Stacks are written by ``faulthandler`` to the descriptor ``stacks``; they show files, lines and functions, and no
-    values. For TTIN that is done between two steps of Python, and then ``on_stacks`` is called. For TTOU it is done at
-    once, so that they also come while a body holds the GIL. That is for one that does not obey the other: to read the
-    frames of threads that run may crash the process.
+    values. For TTIN that is done between two steps of Python, and then ``on_stacks`` is called. For ``AT_ONCE`` it
+    is done at once, so that they also come while a body holds the GIL. That is for one that does not obey TTIN: to read
+    the frames of threads that run may crash the process.
     """
     # Ignored, not handled: what a body runs as a program of its own inherits that, and a Ctrl-C that is meant for
     # the supervisor does not end it in the middle of its work.
@@ -138,7 +141,7 @@ def obey_the_supervisor(on_term: Callable[[], None], on_stacks: Callable[[], Non
         on_stacks()
 
     signal.signal(signal.SIGTTIN, show)
-    faulthandler.register(signal.SIGTTOU, file=stacks, all_threads=True)
+    faulthandler.register(AT_ONCE, file=stacks, all_threads=True)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
 
 

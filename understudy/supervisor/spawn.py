@@ -96,7 +96,7 @@ class Spawned:
         self._stacks_read += len(found)
         return found.decode(errors="replace").rstrip()
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         self._process.send_signal(number)  # looks first whether it has ended: a pid may have a new owner
 
     def _close_reports(self) -> None:

@@ -251,3 +251,17 @@ def test_a_supervisor_without_its_directory_ends_nobody_who_has_nothing_to_do_wi
     finally:
         for process in innocent:
             process.communicate(b"\n")
+
+
+def test_a_supervisor_that_has_lost_its_place_does_not_end_its_successor(server: EmbeddedServer) -> None:
+    server.ensure()
+    first, served = supervisor_of(server), pid_of(server)
+    os.kill(first, signal.SIGSTOP)
+    Layout.at(server.directory).supervisor_lock.unlink()
+    server.ensure()  # another supervisor adopts the server
+    wait_until(lambda: server.status().supervisor_pid not in {None, first})
+    second = supervisor_of(server)
+    os.kill(first, signal.SIGCONT)
+    wait_until(lambda: ended(first))
+    wait_until(lambda: is_served_by_another(server, served))
+    assert supervisor_of(server) == second

@@ -18,7 +18,7 @@ class FakeLink:
     code: int | None = None
     says: list[Report] = field(default_factory=list)
     told: list[Drain] = field(default_factory=list)
-    signals: list[signal.Signals] = field(default_factory=list)
+    signals: list[int] = field(default_factory=list)
 
     def poll(self) -> int | None:
         return self.code
@@ -33,9 +33,9 @@ class FakeLink:
     def stacks(self) -> str:
         return f"Thread of {self.pid}" if signal.SIGTTIN in self.signals else ""
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         self.signals.append(number)
-        if number is signal.SIGKILL and self.code is None:
+        if number == signal.SIGKILL and self.code is None:
             self.code = -number
 
     def up(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from understudy.supervisor.messages import USAGE, Drain, Failed
 from understudy.supervisor.process import STACKS_PATIENCE, Process, State
+from understudy.supervisor.signals import AT_ONCE
 
 from .fakes import FakeLink
 
@@ -78,11 +79,11 @@ def test_one_that_does_not_say_that_its_stacks_are_written_is_made_to_write_them
     case.process.show_stacks()
     case.now += STACKS_PATIENCE
     assert case.process.take_stacks() == "", "it has been told anew just now"
-    assert case.link.signals == [signal.SIGTTIN, signal.SIGTTOU]
+    assert case.link.signals == [signal.SIGTTIN, AT_ONCE]
     case.now = case.process.stacks_due or 0.0
     assert case.process.take_stacks() == f"Thread of {case.process.pid}"
     assert case.process.stacks_due is None
-    assert case.link.signals == [signal.SIGTTIN, signal.SIGTTOU]
+    assert case.link.signals == [signal.SIGTTIN, AT_ONCE]
 
 
 def test_one_that_says_so_is_not(case: Case) -> None:

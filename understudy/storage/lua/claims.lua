@@ -18,7 +18,7 @@ end
 room(KEYS[1]) -- a body begins when the server is full, too
 
 -- As a rule nothing lies under any of these keys, and all entries are held: both are asked for all of them at once.
-local untouched = count <= 2000
+local untouched = count <= 4000
 for i = 1, untouched and 3 or 0 do
   local name = {}
   for j = before + i, #KEYS, 3 do name[#name + 1] = KEYS[j] end
