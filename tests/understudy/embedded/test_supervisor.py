@@ -28,7 +28,9 @@ def ended(pid: int) -> bool:
 
 
 def is_served_by_another(server: EmbeddedServer, pid: int) -> bool:
-    return server.status().pid not in {None, pid}
+    # One that reads its data tells its pid, but not yet what it holds.
+    answers = wire.ping(server.socket_path, timeout=1.0) is wire.Answer.READY
+    return answers and server.status().pid not in {None, pid}
 
 
 def program(path: Path, text: str) -> Path:
