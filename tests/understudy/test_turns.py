@@ -149,8 +149,8 @@ class RateMachine(OnStage):
         self.given: list[float] = []
         #: Until when those who were revoked are waited for, at the most.
         self.expected = 0.0
-        #: How many were revoked whose turns the server has told, and does not know to be free.
-        self.gone = 0
+        #: The times told to those who were revoked behind the server's back: it keeps these turns for them.
+        self.gone: list[float] = []
         self.asked: Counter[str] = Counter()
         self.disturbed = False
         self.names: list[tuple[int, float]] = []
@@ -219,7 +219,7 @@ class RateMachine(OnStage):
         one = data.draw(st.sampled_from(self.waiting))
         self.waiting.remove(one)
         self.expected = max(self.expected, one.due)
-        self.gone += 1
+        self.gone.append(one.due)
         self.disturbed = True
 
     @rule()
@@ -232,8 +232,9 @@ class RateMachine(OnStage):
         while self.waiting:
             self.the_next_comes_in_time()
         gap = self.limit.per / self.policy.limit
-        # Those behind were told their times with the turns of the gone ones in between.
-        turns = before + self.gone + 2
+        # Those behind were told their times with the turns in between that are kept for the gone ones. A turn that was
+        # over by then counts for nobody.
+        turns = before + sum(due > start for due in self.gone) + 2
         assert milliseconds() - start <= turns * gap + 2 * self.limit.per + 3 * LATE, "no time is lost"
         if not self.disturbed:
             # Of two that begin in the same moment either may come first.
